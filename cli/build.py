@@ -1,0 +1,100 @@
+"""`mmdata build`: from a recipe to a dataset folder."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmdata.cli.progress import shown
+
+if TYPE_CHECKING:
+    from mmdata.dataset import Dataset
+    from mmdata.plan import Plan
+
+
+@click.command("build")
+@click.argument("recipe")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--workers", type=click.IntRange(1), help="Processes; by default one a core. Changes nothing in the result.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N rows of the source.")
+@click.option("--dry-run", is_flag=True, help="Check the recipe and print the plan; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+def command(
+    recipe: str, out: Path, workers: int | None, settings: tuple[str, ...], limit: int | None, *, dry_run: bool, as_json: bool
+) -> None:
+    """Build the dataset folder OUT from RECIPE, a YAML file or the name of a bundled recipe.
+
+    A build that was interrupted goes on where it stopped when the same command is run again. The same recipe over the same rows
+    gives the same bytes.
+
+    Example: mmdata build stamps out/stamps --set source.path=corpus/manifest.jsonl
+    """
+    from mmdata.builder import build
+    from mmdata.plan import make_plan
+    from mmdata.recipe import Recipe
+
+    loaded = Recipe.load(recipe, settings)
+    if dry_run:
+        plan = make_plan(loaded, limit)
+        click.echo(json.dumps(_planned(plan), ensure_ascii=False) if as_json else _plan_text(plan, out))
+        return
+    with shown() as progress:
+        dataset = build(loaded, out, workers=workers, limit=limit, progress=progress)
+    click.echo(json.dumps(_built(dataset), ensure_ascii=False) if as_json else _built_text(dataset))
+
+
+def _planned(plan: Plan) -> dict[str, object]:
+    codec = plan.codec()
+    return {
+        "recipe": plan.recipe.to_json(),
+        "rows": plan.rows,
+        "rejected_in_the_listing": len(plan.rejects),
+        "splits": dict(Counter(row.split for row in plan.planned)),
+        "shards": dict(Counter(task.split for task in plan.tasks)),
+        "members": {extension: name for extension, (name, _) in codec.members.items()},
+        "schema": codec.schema.to_json(),
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def _plan_text(plan: Plan, out: Path) -> str:
+    codec, recipe = plan.codec(), plan.recipe
+    rows = Counter(row.split for row in plan.planned)
+    shards = Counter(task.split for task in plan.tasks)
+    lines = [f"{recipe.name}: {plan.rows:,} rows into {out}"]
+    if plan.rejects:
+        first = plan.rejects[0]
+        lines.append(f"  {len(plan.rejects):,} rows are rejected already, such as row {first.row}: {first.reject.reason}")
+    lines += [f"  {split}: {count:,} rows in {shards[split]:,} shards" for split, count in rows.items()]
+    lines += ["fields:", *(f"  {name}: {_type_text(type_.to_json())}" for name, type_ in recipe.raw_schema.fields.items())]
+    lines += ["stages:", *(f"  {recipe.stage_name(number)}" for number in range(len(recipe.stages)))]
+    lines += ["members of every record:"]
+    lines += [
+        f"  KEY.{extension}: {name}, {_type_text(codec.schema.fields[name].to_json())}"
+        for extension, (name, _) in codec.members.items()
+    ]
+    return "\n".join([*lines, "  KEY.json: metadata, annotations, lineage, origin", "nothing was written"])
+
+
+def _type_text(type_: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in type_.items())
+
+
+def _built(dataset: Dataset) -> dict[str, object]:
+    return {"out": str(dataset.path), **{key: dataset.description[key] for key in ("fingerprint", "counts")}}
+
+
+def _built_text(dataset: Dataset) -> str:
+    counts = dataset.description["counts"]
+    rejects = ", ".join(f"{count:,} {kind}" for kind, count in counts["rejects"].items() if count) or "none"
+    splits = ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items())
+    return (
+        f"{dataset.path}: {counts['records']:,} records ({splits}) in {len(dataset.shards):,} shards\n"
+        f"  {counts['rows']:,} rows in = {counts['rows_written']:,} written + {counts['rows_rejected']:,} rejected ({rejects})"
+        + (f"\n  the rejects and their reasons: {dataset.path / 'rejects.parquet'}" if counts["rows_rejected"] else "")
+    )

@@ -1,0 +1,94 @@
+"""The command `mmdata`: its subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+import mmdata
+from mmdata.errors import MmdataError
+
+COMMANDS = {
+    "build": "Build a dataset folder from a recipe.",
+    "validate": "Re-check every promise of a dataset folder.",
+    "stats": "Show what a dataset folder holds.",
+    "preview": "Write a page that shows records.",
+    "inspect": "Show one record, its annotations and where it came from.",
+    "train": "Train the reference model on a dataset.",
+    "evaluate": "Measure a trained model on held-out records.",
+    "stages": "List the stages, or describe one.",
+    "recipes": "List the bundled recipes, or print one.",
+    "doctor": "Check that this installation works.",
+    "demo": "Run the whole job on the embedded demo corpus.",
+}
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for, so that `mmdata --help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of a job."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"mmdata.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(mmdata.__version__, prog_name="mmdata")
+def group() -> None:
+    """Build aligned, sharded multimodal datasets, prove that they are right, and train on them.
+
+    Exit status: 0 done; 1 the check found problems, or too many rows were rejected; 2 the request cannot be carried out; 130
+    interrupted, can be resumed.
+    """
+    logging.basicConfig(format="mmdata: %(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; errors of the user's are said in a line or two, a bug keeps its traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        group.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("mmdata: interrupted; run the same command again to go on", err=True)
+        sys.exit(_INTERRUPTED)
+    except MmdataError as error:
+        click.echo(f"mmdata: error: {printable(str(error))}", err=True)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def printable(text: str) -> str:
+    """Return text with control characters shown by number: what comes from a corpus must not steer the terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

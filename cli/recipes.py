@@ -1,0 +1,28 @@
+"""`mmdata recipes`: the recipes that come with mmdata."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("recipes")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+def command(name: str | None, *, as_json: bool) -> None:
+    """List the bundled recipes, or print the one called NAME, to start a recipe of your own from."""
+    from mmdata.recipe_text import bundled_recipes, find_recipe, parse_yaml
+
+    if name:
+        path = find_recipe(name)
+        click.echo(
+            json.dumps(parse_yaml(path)[0], ensure_ascii=False) if as_json else path.read_text(encoding="utf-8"), nl=as_json
+        )
+        return
+    summaries = {each: str(parse_yaml(path)[0].get("description", "")) for each, path in bundled_recipes().items()}
+    if as_json:
+        click.echo(json.dumps(summaries, ensure_ascii=False))
+        return
+    width = max(map(len, summaries))
+    click.echo("\n".join(f"{each:<{width}}  {text}" for each, text in summaries.items()))

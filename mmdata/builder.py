@@ -1,0 +1,157 @@
+"""The build: plan, fit pass, shard tasks, and at the end the account of every row and `dataset.json`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdata.dataset import SPLITS, Dataset, read_description
+from mmdata.engines.local import LocalEngine, Tick
+from mmdata.errors import DatasetError
+from mmdata.files import digest_of_json
+from mmdata.fit import Fitting, runner_for
+from mmdata.folder import BuildFolder, complete_description, differences, refusal
+from mmdata.plan import Plan, Task, make_plan
+from mmdata.recipe import Recipe
+from mmdata.shard_task import ShardJob
+from mmdata.shards.index import ShardInfo
+from mmdata.stages.base import Stage
+from mmdata.summary import Account, describe, versions
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a build is: the pass it is in, rows done of all rows, and rows rejected so far."""
+
+    phase: str
+    done: int
+    total: int
+    rejects: int
+
+
+Report = Callable[[Progress], None]
+
+
+def _silent(_: Progress) -> None:
+    return None
+
+
+def build(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    limit: int | None = None,
+    progress: Report = _silent,
+) -> Dataset:
+    """Build a dataset folder and return it open. A build that was interrupted goes on where it stopped.
+
+    Args:
+        recipe: A recipe, its file, or the name of a bundled one.
+        out: The folder: new, empty, or left by the same build.
+        workers: Number of processes; by default one a core. It changes nothing in the result.
+        limit: Take only the first rows of the source.
+        progress: Called a few times a second with how far the build is.
+
+    Raises:
+        RecipeError: The recipe cannot be carried out.
+        SourceError: The corpus cannot be listed.
+        DatasetError: The folder cannot be used, or belongs to another build.
+        TooManyRejectsError: More rows were rejected than the recipe allows; the folder can be resumed.
+    """
+    loaded = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    plan = make_plan(loaded, limit)
+    folder = BuildFolder(Path(out))
+    identity = _identity(plan)
+    if complete_description(folder.out):
+        _refuse_another(folder.out, identity)
+    else:
+        with folder.held():
+            folder.claim(identity, versions())
+            _Build(plan, folder, workers or os.cpu_count() or 1, progress).run()
+    folder.clear()
+    return Dataset(folder.out)
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    """What must agree for a folder to be resumed: what is built of what."""
+    return {"recipe": plan.recipe.substance(), "rows": {"count": plan.rows, "digest": plan.rows_digest}}
+
+
+def _refuse_another(out: Path, identity: dict[str, Any]) -> None:
+    description = read_description(out)
+    if lines := differences(description["identity"], identity):
+        raise DatasetError(refusal(out, lines))
+
+
+@dataclass(frozen=True)
+class _Build:
+    plan: Plan
+    folder: BuildFolder
+    workers: int
+    progress: Report
+
+    def run(self) -> None:
+        """Carry out what is not done yet, then close the folder."""
+        stages, artifacts = self._fit()
+        fingerprint = digest_of_json({"plan": self.plan.fingerprint, "artifacts": artifacts})
+        codec = self.plan.codec(stages)
+        runner = runner_for(self.plan.recipe, stages, len(stages))
+        self._build_shards(ShardJob(runner, codec, fingerprint, self.folder.staging))
+        account = Account.of(self.plan, self.folder, codec)
+        describe(account, _identity(self.plan), fingerprint, artifacts, stages)
+
+    def _fit(self) -> tuple[list[Stage], dict[str, str]]:
+        engine = LocalEngine[Any](self.workers)
+        return Fitting(self.plan, self.folder.artifacts, self.folder.fit, engine)(self._phase)
+
+    def _build_shards(self, job: ShardJob) -> None:
+        committed = self.folder.committed()
+        pending = [task for task in self.plan.tasks if not self.folder.is_done(task.name, committed)]
+        tick = self._phase("build", self.plan.rows)
+        tick(self.plan.rows - sum(len(task.rows) for task in pending), len(self.plan.rejects))
+        commits = [
+            _Commits(self.folder, [task for task in self.plan.tasks if task.split == split], committed) for split in SPLITS
+        ]
+        for commit in commits:
+            commit.advance()
+        for task in LocalEngine[Task](self.workers).run(job, pending, tick):
+            commits[SPLITS.index(task.split)].advance()
+
+    def _phase(self, name: str, total: int) -> Tick:
+        done = rejects = 0
+
+        def tick(more: int, more_rejects: int) -> None:
+            nonlocal done, rejects
+            done, rejects = done + more, rejects + more_rejects
+            self.progress(Progress(name, done, total, rejects))
+
+        return tick
+
+
+class _Commits:
+    """Gives the shards of one split their final names, in the order of the tasks, as far as tasks are done."""
+
+    def __init__(self, folder: BuildFolder, tasks: Sequence[Task], committed: dict[str, ShardInfo]) -> None:
+        self._folder = folder
+        self._tasks = iter(tasks)
+        self._committed = committed
+        self._shards = self._advance()
+
+    def advance(self) -> None:
+        """Name all shards that can be named now."""
+        next(self._shards)
+
+    def _advance(self) -> Iterator[None]:
+        number = 0
+        for task in self._tasks:
+            while task.name not in self._committed and (info := self._folder.staged(task.name)) is None:
+                yield
+            if task.name not in self._committed and info is not None and info.records:
+                self._folder.commit(task.name, f"{task.split}-{number:06d}")
+            number += int(task.name in self._committed or (info is not None and info.records > 0))
+        while True:
+            yield

@@ -1,0 +1,208 @@
+"""The codec: a record to the members of a shard, and back.
+
+It holds the part of the contract that concerns one record: which members there are, what the json member says, and which
+measures go to the index. `docs/format.md` describes all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+
+from mmdata.errors import RecipeError, RecordError
+from mmdata.files import canonical_json
+from mmdata.formats import DEFAULTS, Format
+from mmdata.latest import Latest
+from mmdata.lineage import Step
+from mmdata.record import Origin, Provenance, Record, Scalar
+from mmdata.schema import ScalarName, Schema
+from mmdata.values import Array, Audio, Box, Image, Point, Segment, Span, Text, Tokens, Value, Video
+
+METADATA_MEMBER = "json"
+_BARE_NAMES = {"image": "image", "audio": "audio", "text": "text"}
+_BUILT_IN: dict[str, dict[str, ScalarName]] = {
+    "image": {"width": "int", "height": "int"},
+    "audio": {"seconds": "float"},
+    "tokens": {"tokens": "int"},
+    "text": {"characters": "int"},
+}
+_ZERO: dict[str, Scalar] = {"int": 0, "float": 0.0, "str": "", "bool": False, "json": "null"}
+_ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "segments": Segment}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Encodes records of one schema; `members` maps each extension to its field and format, `inputs` are the raw fields."""
+
+    schema: Schema
+    members: Mapping[str, tuple[str, Format[Any]]]
+    inputs: tuple[str, ...]
+
+    @classmethod
+    def plan(cls, schema: Schema, output: Mapping[str, Format[Any]], inputs: tuple[str, ...]) -> Codec:
+        """Choose the member of every field. Raises RecipeError where a field cannot be written as asked."""
+        for name in output:
+            if name not in schema.fields:
+                raise RecipeError(f"output.{name}: there is no field {name!r}; the fields are {', '.join(schema.fields)}")
+        formats = {name: _format(schema, name, output.get(name)) for name in schema.fields}
+        _one_format_a_kind(schema, formats)
+        kinds = Counter(type_.kind for type_ in schema.fields.values())
+        members: dict[str, tuple[str, Format[Any]]] = {}
+        for name, type_ in schema.fields.items():
+            bare = type_.kind in _BARE_NAMES and (name == type_.kind or kinds[type_.kind] == 1)
+            extension = formats[name].format if bare else f"{name}.{formats[name].format}"
+            members[extension] = (name, formats[name])
+        return cls(schema, dict(sorted(members.items())), inputs)
+
+    @property
+    def extensions(self) -> list[str]:
+        """The extensions of every record's members, sorted as they stand in the tar."""
+        return sorted([*self.members, METADATA_MEMBER])
+
+    @property
+    def measures(self) -> dict[str, ScalarName]:
+        """Names and types of the measures of every record: `FIELD.MEASURE`."""
+        built_in = {
+            f"{name}.{measure}": scalar
+            for name, type_ in self.schema.fields.items()
+            for measure, scalar in _BUILT_IN.get(type_.kind, {}).items()
+        }
+        return {**built_in, **self.schema.measures}
+
+    def measure(self, record: Record) -> dict[str, Scalar]:
+        """Return the record's measures; those of an absent field are zero."""
+        found = {f"{name}.{key}": value for name, held in record.fields.items() for key, value in _measured(held).items()}
+        found |= record.measures
+        return {name: found.get(name, _ZERO[type_]) for name, type_ in self.measures.items()}
+
+    def encode(self, record: Record) -> dict[str, bytes]:
+        """Return the payload of every member by extension, sorted; an absent field gives an empty payload."""
+        payloads = {}
+        for extension, (name, _) in self.members.items():
+            value = record.fields.get(name)
+            payloads[extension] = b"" if value is None else self._encoders[extension](value)
+        payloads[METADATA_MEMBER] = self._describe(record).encode()
+        return dict(sorted(payloads.items()))
+
+    @cached_property
+    def _encoders(self) -> dict[str, Latest[Value, bytes]]:
+        return {extension: Latest(_encoder(format_)) for extension, (_, format_) in self.members.items()}
+
+    def _describe(self, record: Record) -> str:
+        origin = record.origin
+        described: dict[str, Any] = {
+            "key": record.key,
+            "source_key": origin.source_key,
+            "row": origin.row,
+            "split": origin.split,
+            "group": origin.group,
+            "inputs": {name: vars(origin.inputs.get(name, Provenance("", "", 0))) for name in self.inputs},
+            "annotations": canonical_json({name: notes for name, value in record.fields.items() if (notes := _notes(value))}),
+            "lineage": canonical_json({name: steps for name, value in record.fields.items() if (steps := _steps(value))}),
+        }
+        # An object without keys has no type that other readers could infer, so it is left out of every record.
+        if self.schema.metadata:
+            described["metadata"] = {name: record.metadata[name] for name in self.schema.metadata}
+        if measures := self.measure(record):
+            described["measures"] = measures
+        return canonical_json(described)
+
+    def decode(self, payloads: Mapping[str, bytes]) -> Record:
+        """Return the record that these payloads (by extension) hold. Raises RecordError for a payload that is damaged."""
+        described = described_by(payloads[METADATA_MEMBER])
+        notes, steps = json.loads(described["annotations"]), json.loads(described["lineage"])
+        fields = {}
+        for extension, (name, format_) in self.members.items():
+            if payloads[extension]:
+                value = self._typed(name, format_.decode(payloads[extension]), notes.get(name, {}))
+                fields[name] = _annotated(value, notes.get(name, {}), steps.get(name, []))
+        origin = Origin(
+            row=described["row"],
+            source_key=described["source_key"],
+            split=described["split"],
+            group=described["group"],
+            inputs={name: Provenance(**value) for name, value in described["inputs"].items()},
+        )
+        metadata, measures = described.get("metadata", {}), described.get("measures", {})
+        return Record(described["key"], fields, origin, metadata, measures)
+
+    def _typed(self, name: str, value: Value, notes: Mapping[str, Any]) -> Value:
+        if self.schema.fields[name].kind != "tokens":
+            return value
+        offsets = np.array(notes.get("offsets", []), dtype=np.int32).reshape(-1, 2)
+        return Tokens(cast("Array", value).array, offsets)
+
+
+def described_by(payload: bytes) -> dict[str, Any]:
+    """Return the content of a json member. Raises RecordError where it is not a JSON object."""
+    try:
+        described = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise RecordError("json member cannot be decoded", str(error)) from error
+    if not isinstance(described, dict):
+        raise RecordError("json member cannot be decoded", "it is not an object")
+    return described
+
+
+def _format(schema: Schema, name: str, wanted: Format[Any] | None) -> Format[Any]:
+    type_ = schema.fields[name]
+    if type_.encoded:
+        raise RecipeError(f"field {name!r} is still encoded at the end; decode it first ({type_.kind}.decode)")
+    if type_.kind not in DEFAULTS:
+        raise RecipeError(f"field {name!r} is of kind {type_.kind}, which no format can write yet; drop it")
+    default = DEFAULTS[type_.kind]
+    if wanted is not None and wanted.kind != default.kind:
+        raise RecipeError(f"output.{name}: {wanted.format} holds {wanted.kind}, but the field is of kind {type_.kind}")
+    return wanted or default
+
+
+def _one_format_a_kind(schema: Schema, formats: Mapping[str, Format[Any]]) -> None:
+    """Readers that infer a column a file extension turn the records of a second extension into nothing."""
+    for kind in ("image", "audio"):
+        used = sorted({formats[name].format for name, type_ in schema.fields.items() if type_.kind == kind})
+        if len(used) > 1:
+            raise RecipeError(f"output: the {kind} fields have the formats {', '.join(used)}; a dataset has one")
+
+
+def _encoder(format_: Format[Any]) -> Callable[[Value], bytes]:
+    return lambda value: format_.encode(Array(value.ids) if isinstance(value, Tokens) else value)
+
+
+def _measured(value: Value) -> dict[str, Scalar]:
+    match value:
+        case Image():
+            height, width = value.pixels.shape[:2]
+            return {"width": width, "height": height}
+        case Audio():
+            return {"seconds": value.seconds}
+        case Tokens():
+            return {"tokens": len(value.ids)}
+        case Text():
+            return {"characters": len(value.text)}
+        case Array() | Video():
+            return {}
+
+
+def _notes(value: Value) -> dict[str, Any]:
+    if isinstance(value, Tokens):
+        return {"offsets": value.offsets.tolist()} if len(value.ids) else {}
+    found = {kind: getattr(value, kind, ()) for kind in _ANNOTATIONS}
+    return {kind: [list(vars(note).values()) for note in notes] for kind, notes in found.items() if notes}
+
+
+def _steps(value: Value) -> list[dict[str, Any]]:
+    return [step.to_json() for step in getattr(value, "lineage", ())]
+
+
+def _annotated(value: Value, notes: Mapping[str, Any], steps: list[dict[str, Any]]) -> Value:
+    if isinstance(value, Array | Tokens):
+        return value
+    held = {kind: tuple(_ANNOTATIONS[kind](*note) for note in found) for kind, found in notes.items()}
+    lineage = tuple(Step.from_json(step) for step in steps)
+    return cast("Value", replace(value, **{**held, "lineage": lineage}))  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Signal processing that the audio stages stand on: pure functions over arrays."""

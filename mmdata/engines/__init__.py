@@ -1,0 +1,1 @@
+"""Engines decide where shard tasks run, and nothing else."""

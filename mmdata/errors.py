@@ -1,0 +1,54 @@
+"""The errors of mmdata: each one says where, what was found and what to do next.
+
+Everything that a user can cause derives from `MmdataError`; any other exception is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class MmdataError(Exception):
+    """Base of every error that a user can cause; `exit_status` is what the command line ends with."""
+
+    exit_status = 2
+
+
+class RecipeError(MmdataError):
+    """The recipe cannot be carried out as written: unknown stage, wrong option, fields that do not fit."""
+
+
+class SourceError(MmdataError):
+    """The raw corpus as a whole cannot be listed: missing manifest, unreadable folder, absent column."""
+
+
+class DatasetError(MmdataError):
+    """The dataset folder cannot be used: incomplete, damaged, or made by another recipe."""
+
+
+class ConfigError(MmdataError):
+    """A setting of a command, a loader or a training run is wrong."""
+
+
+class MissingExtraError(MmdataError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, extra: str, feature: str) -> None:
+        super().__init__(f"{feature} needs the extra {extra!r}, which is not installed: pip install 'mmdata[{extra}]'")
+
+
+class TooManyRejectsError(MmdataError):
+    """More rows were rejected than the recipe allows; the folder stays resumable."""
+
+    exit_status = 1
+
+
+class RecordError(MmdataError):
+    """One row or record cannot be used. The build rejects it with `reason` (a short, countable phrase) and `detail`."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[RecordError], tuple[str, str]]:
+        """Keep both arguments when the error crosses a process border."""
+        return type(self), (self.reason, self.detail)

@@ -1,0 +1,65 @@
+"""Files that appear only complete: written under a temporary name, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextmanager
+def publishing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`; when the block ends well it is flushed to the disk and takes the name `path`.
+
+    When the block fails, the temporary file is removed and `path` is left as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a whole file so that it is never seen incomplete."""
+    with publishing(path) as file:
+        file.write(content)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file and flush the folder, so that the new name survives a power cut."""
+    source.replace(target)
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the entries of a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(data: Any) -> str:  # noqa: ANN401 - any plain data
+    """Return the one JSON text of plain data: keys sorted, no spaces, no NaN, Unicode as it is."""
+    return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of_json(data: Any) -> str:  # noqa: ANN401 - any plain data
+    """Return the sha256 of the canonical JSON of plain data."""
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()

@@ -1,0 +1,177 @@
+"""Makes a record of an input row: reads the raw files it names, with their sha256, and the annotations beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from mmdata.errors import RecordError
+from mmdata.files import canonical_json
+from mmdata.plan import PlannedRow
+from mmdata.recipe import FieldSpec, Recipe
+from mmdata.record import Origin, Provenance, Record, Scalar
+from mmdata.schema import ScalarName
+from mmdata.sources.base import Source
+from mmdata.values import Audio, Box, Image, Point, Segment, Span, Text, Value
+
+_LARGEST = 2**63
+_NOTES: dict[str, Callable[..., Any]] = {"boxes": Box, "points": Point, "segments": Segment, "spans": Span}
+_NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "spans": 2}
+
+
+class Ingest:
+    """Reads rows of one recipe. A raw file that follows itself, as a picture with many captions does, is read once."""
+
+    def __init__(self, recipe: Recipe, source: Source, fields: Iterable[str] | None = None) -> None:
+        """Read only `fields`, by default all that the recipe names."""
+        self._recipe = recipe
+        self._fields = {name: spec for name, spec in recipe.fields.items() if fields is None or name in set(fields)}
+        self._source = source
+        self._latest: dict[str, tuple[str, Value, Provenance]] = {}
+
+    def __call__(self, planned: PlannedRow) -> Record:
+        """Return the record of a row. Raises RecordError where a raw input is missing or malformed."""
+        columns = self._source[planned.row].columns
+        fields: dict[str, Value] = {}
+        inputs: dict[str, Provenance] = {}
+        for name, spec in self._fields.items():
+            if (held := self._field(name, spec, columns)) is not None:
+                fields[name], inputs[name] = held
+        metadata = {name: _scalar(name, columns.get(name), type_) for name, type_ in self._recipe.metadata.items()}
+        origin = Origin(planned.row, planned.source_key, planned.split, planned.group, inputs)
+        return Record(planned.key, fields, origin, metadata)
+
+    def _field(self, name: str, spec: FieldSpec, columns: Mapping[str, Any]) -> tuple[Value, Provenance] | None:
+        column = spec.column or name
+        content = columns.get(column)
+        if isinstance(content, dict):
+            content = content.get("bytes") or content.get("path")
+        is_file = spec.kind != "text" or self._recipe.source.columns_are_files if spec.file is None else spec.file
+        if content is None or (is_file and content == ""):
+            return None
+        if is_file and isinstance(content, str):
+            value, provenance = self._read(name, spec, content)
+        else:
+            raw = content if isinstance(content, bytes) else _encoded(column, content)
+            value, provenance = _value(spec.kind, raw), _provenance(f"column:{column}", raw)
+        return _noted(value, spec, columns), provenance
+
+    def _read(self, name: str, spec: FieldSpec, path: str) -> tuple[Value, Provenance]:
+        latest = self._latest.get(name)
+        if latest is None or latest[0] != path:
+            raw = self._source.read(path)
+            latest = self._latest[name] = path, _value(spec.kind, raw), _provenance(path, raw)
+        return latest[1:]
+
+
+def _provenance(uri: str, raw: bytes) -> Provenance:
+    return Provenance(uri, hashlib.sha256(raw).hexdigest(), len(raw))
+
+
+def _encoded(column: str, content: object) -> bytes:
+    if not isinstance(content, str):
+        raise RecordError("column has the wrong type", f"column {column!r} holds {type(content).__name__}, not a text")
+    try:
+        return content.encode()
+    except UnicodeEncodeError as error:
+        raise RecordError("text is not valid Unicode", f"column {column!r}: {error.reason}") from error
+
+
+def _value(kind: str, raw: bytes) -> Value:
+    if kind == "image":
+        return Image(raw)
+    if kind == "audio":
+        return Audio(raw)
+    try:
+        return Text(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecordError("text is not UTF-8", f"byte {error.start}: {error.reason}") from error
+
+
+def _noted(value: Value, spec: FieldSpec, columns: Mapping[str, Any]) -> Value:
+    notes = {kind: _read_notes(kind, columns.get(column)) for kind, column in spec.annotations.items()}
+    if not any(notes.values()):
+        return value
+    match value:
+        case Image():
+            return Image(value.data, notes.get("boxes", ()), notes.get("points", ()))
+        case Audio():
+            return Audio(value.data, value.rate, notes.get("segments", ()))
+        case Text():
+            spans = notes.get("spans", ())
+            if any(not 0 <= span.start <= span.end <= len(value.text) for span in spans):
+                raise RecordError("spans do not fit the text", f"the text has {len(value.text)} characters")
+            return Text(value.text, spans)
+        case _:
+            return value
+
+
+def _read_notes(kind: str, items: object) -> tuple[Any, ...]:
+    """Read `[[number, …, label], …]`; the label may be left out."""
+    if items is None:
+        return ()
+    count = _NUMBERS[kind]
+    number = int if kind == "spans" else float
+    try:
+        assert isinstance(items, list)
+        notes: list[tuple[list[float], *tuple[str, ...]]] = [
+            ([number(n) for n in item[:count]], *(str(label) for label in item[count:])) for item in items
+        ]
+        assert all(len(numbers) == count and len(label) <= 1 and all(map(math.isfinite, numbers)) for numbers, *label in notes)
+    except (AssertionError, TypeError, ValueError, OverflowError) as error:
+        expected = f"a list of [{count} numbers, label]"
+        raise RecordError(f"{kind} are malformed", f"expected {expected}, found {str(items)[:80]}") from error
+    return tuple(_NOTES[kind](*numbers, *label) for numbers, *label in notes)
+
+
+def _scalar(name: str, value: object, type_: ScalarName) -> Scalar:
+    """Return a metadata value as its type; only a text or a `json` may be missing."""
+    try:
+        return _READERS[type_](value)
+    except (TypeError, ValueError, OverflowError) as error:
+        detail = f"column {name!r} must be {type_}, found {str(value)[:80]!r}"
+        raise RecordError("metadata has the wrong type", detail) from error
+
+
+def _string(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | dict | bytes):
+        raise TypeError
+    text = str(value)
+    text.encode()
+    return text
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str) or not -_LARGEST <= (number := int(value)) < _LARGEST:
+        raise ValueError
+    return number
+
+
+def _real(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not math.isfinite(number := float(value)):
+        raise ValueError
+    return number
+
+
+def _truth(value: object) -> bool:
+    words = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in words:
+        raise ValueError
+    return words[value.lower()]
+
+
+def _json_text(value: object) -> str:
+    text = canonical_json(value)
+    text.encode()
+    return text
+
+
+_READERS: dict[str, Callable[[object], Scalar]] = {
+    "str": _string, "int": _integer, "float": _real, "bool": _truth, "json": _json_text,
+}  # fmt: skip

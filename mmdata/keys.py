@@ -1,0 +1,25 @@
+"""Keys of records: made from the keys of the source so that every reader of tar shards takes them as one name."""
+
+from __future__ import annotations
+
+import re
+
+from mmdata.rng import digest_of
+
+LONGEST_KEY = 80
+_VALID = re.compile(r"(?!__)[A-Za-z0-9_-]{1,80}")
+_MARK_SIZE = 8
+
+
+def is_key(key: str) -> bool:
+    """Whether a key may name a record: letters, digits, `_` and `-`, at most 80, not beginning with `__`."""
+    return _VALID.fullmatch(key) is not None
+
+
+def key_for(source_key: str) -> str:
+    """Return the key of a record: the source's own where it is valid, else made to fit and marked with a hash of it."""
+    if is_key(source_key):
+        return source_key
+    fitted = re.sub(r"[^A-Za-z0-9_-]+", "_", source_key).lstrip("_")
+    mark = digest_of("key", source_key, size=_MARK_SIZE // 2).hex()
+    return f"{fitted[: LONGEST_KEY - _MARK_SIZE - 1]}-{mark}"

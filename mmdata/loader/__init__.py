@@ -1,0 +1,1 @@
+"""The loader: an order that is a pure function, decoding in threads, batches on a device, exact state."""

@@ -1,0 +1,73 @@
+"""Runs a record through the stages and turns whatever goes wrong with it into a reject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mmdata.errors import MmdataError, RecordError
+from mmdata.latest import Latest
+from mmdata.plan import RowReject
+from mmdata.record import Record, Reject
+from mmdata.rng import rng_for
+from mmdata.stages.base import FieldStage, Outcome, Stage
+
+Apply = Callable[[Record, np.random.Generator], Outcome]
+
+
+class Pipeline:
+    """A chain of stages with the names that rejects and random numbers go by."""
+
+    def __init__(self, stages: Sequence[Stage], names: Sequence[str], seed: int) -> None:
+        self._stages: list[tuple[str, Apply]] = [(name, _remembering(stage)) for name, stage in zip(names, stages, strict=True)]
+        self._seed = seed
+
+    def __call__(self, record: Record) -> list[Record | RowReject]:
+        """Return what became of a record: usually one record or one reject; several where a stage makes several."""
+        return self._run(record, 0, record.origin.source_key)
+
+    def _run(self, record: Record, first: int, key: str) -> list[Record | RowReject]:
+        """Run a record from stage `first` on; `key` is what rejects call it."""
+        for number in range(first, len(self._stages)):
+            name, apply = self._stages[number]
+            outcome = _outcome(apply, record, rng_for(self._seed, name, record.key))
+            if isinstance(outcome, Reject):
+                return [RowReject(record.origin.row, key, name, outcome)]
+            if isinstance(outcome, list):
+                parts = [
+                    (replace(part, key=f"{record.key}-{count:04d}"), f"{key}-{count:04d}") for count, part in enumerate(outcome)
+                ]
+                return [result for part, part_key in parts for result in self._run(part, number + 1, part_key)]
+            record = outcome
+        return [record]
+
+
+def _outcome(apply: Apply, record: Record, rng: np.random.Generator) -> Outcome:
+    try:
+        return apply(record, rng)
+    except RecordError as error:
+        return Reject("error", error.reason, error.detail)
+    except MmdataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a stage raises costs its record, never the build
+        return Reject("error", f"stage raised {type(error).__name__}", str(error))
+
+
+def _remembering(stage: Stage) -> Apply:
+    """Let a stage that is a pure function of one value answer at once when the same value comes again.
+
+    Values are immutable and shared, so a picture with many captions is decoded and resized once.
+    """
+    if not isinstance(stage, FieldStage) or stage.random or type(stage).__call__ is not FieldStage.__call__:
+        return stage
+    # Such a stage draws no numbers, so any generator serves.
+    result_of = Latest[Any, Any](lambda value: stage.apply(value, rng_for(0)))
+
+    def apply(record: Record, _: np.random.Generator) -> Outcome:
+        result = result_of(record[stage.field])
+        return result if isinstance(result, Reject) else record.with_fields(**{stage.field: result})
+
+    return apply

@@ -1,0 +1,208 @@
+"""The plan: a recipe made concrete and checked before any raw file is read.
+
+Every row gets its key, its split and its shard task here. Where shards begin and end depends on the rows' own keys, not on counts
+from the start: a row that is added or removed changes the shards around it, and no other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from mmdata.codec import Codec
+from mmdata.dataset import SPLITS
+from mmdata.errors import RecipeError, RecordError
+from mmdata.files import canonical_json, digest_of_json
+from mmdata.keys import key_for
+from mmdata.recipe import Recipe
+from mmdata.record import Reject
+from mmdata.rng import digest_of, fraction_of
+from mmdata.sources.base import Row, Source
+from mmdata.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """An input row with its place in the plan."""
+
+    row: int
+    source_key: str
+    key: str
+    group: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """The unit of work, of commit and of resume: the rows that make one shard."""
+
+    split: str
+    number: int
+    rows: tuple[PlannedRow, ...]
+
+    @property
+    def name(self) -> str:
+        """Such as `train-000003`. Where a task gives no record, the shards after it take smaller numbers."""
+        return f"{self.split}-{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class RowReject:
+    """A row or record that is in no shard, with the stage that turned it away."""
+
+    row: int
+    key: str
+    stage: str
+    reject: Reject
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build does: the rows planned, the tasks, the rows turned away while listing, and the digest of the listing.
+
+    `planned` is in the order of the source; `rows` counts every row, those turned away included.
+    """
+
+    recipe: Recipe
+    planned: tuple[PlannedRow, ...]
+    tasks: tuple[Task, ...]
+    rejects: tuple[RowReject, ...]
+    rows: int
+    rows_digest: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of all that decides over the bytes, but for what the fit passes learn."""
+        return digest_of_json({"recipe": self.recipe.substance(), "rows": self.rows_digest})
+
+    def codec(self, stages: Sequence[Stage] | None = None) -> Codec:
+        """Return the codec of the records that come out of the last stage. Raises RecipeError."""
+        schema = self.recipe.schemas(stages)[-1]
+        return Codec.plan(schema, self.recipe.output, tuple(sorted(self.recipe.fields)))
+
+
+def make_plan(recipe: Recipe, limit: int | None = None) -> Plan:
+    """Check the recipe, list the source, and lay its first `limit` rows into tasks. Raises RecipeError or SourceError."""
+    Codec.plan(recipe.schemas()[-1], recipe.output, tuple(sorted(recipe.fields)))
+    source = recipe.open_source()
+    count = len(source) if limit is None else min(limit, len(source))
+    listing = _Listing(recipe)
+    rows = list(listing.rows(source, count))
+    listing.check_columns()
+    ordered = rows
+    if recipe.shards.order == "shuffled":
+        ordered = sorted(rows, key=lambda row: digest_of(recipe.seed, "order", row.source_key))
+    by_split = ([row for row in ordered if row.split == split] for split in SPLITS)
+    tasks = chain.from_iterable(_tasks(split, found, recipe) for split, found in zip(SPLITS, by_split, strict=True))
+    return Plan(recipe, tuple(rows), tuple(tasks), tuple(listing.rejects), count, listing.digest.hexdigest())
+
+
+class _Listing:
+    """One walk over the rows of a source: plans each, turns away what has no key of its own, hashes all that was seen."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.rejects: list[RowReject] = []
+        self.digest = hashlib.sha256()
+        self._seen: dict[str, int] = {}
+        self._columns: dict[str, None] = {}
+
+    def rows(self, source: Source, count: int) -> Iterator[PlannedRow]:
+        used = _used_columns(self.recipe)
+        for number in range(count):
+            try:
+                row = source[number]
+            except RecordError as error:
+                self._turn_away(number, "", Reject("error", error.reason, error.detail))
+                continue
+            self._columns |= dict.fromkeys(row.columns)
+            self._note([row.key, {name: row.columns.get(name) for name in used}])
+            if (planned := self._planned(number, row)) is not None:
+                yield planned
+
+    def _planned(self, number: int, row: Row) -> PlannedRow | None:
+        key = key_for(row.key)
+        first = self._seen.setdefault(key, number)
+        if first != number:
+            self._turn_away(number, row.key, Reject("error", "key is not unique", f"row {first} has the same key"))
+            return None
+        try:
+            group = _group(self.recipe.split.by, row)
+        except RecordError as error:
+            self._turn_away(number, row.key, Reject("error", error.reason, error.detail))
+            return None
+        return PlannedRow(number, row.key, key, group, _split_of(self.recipe, group))
+
+    def _turn_away(self, number: int, key: str, reject: Reject) -> None:
+        self.rejects.append(RowReject(number, key, "source", reject))
+        self._note([number, reject.reason, reject.detail])
+
+    def _note(self, seen: object) -> None:
+        self.digest.update(canonical_json(_hashable(seen)).encode("utf-8", "surrogatepass") + b"\n")
+
+    def check_columns(self) -> None:
+        """Raise RecipeError where the recipe uses a column that no row has."""
+        if not self._columns:
+            return
+        for column in _used_columns(self.recipe):
+            if column not in self._columns:
+                near = difflib.get_close_matches(column, self._columns, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(self._columns)}"
+                raise RecipeError(f"no row of the source has a column {column!r}{hint}")
+
+
+def _used_columns(recipe: Recipe) -> list[str]:
+    columns: dict[str, None] = {}
+    for name, spec in recipe.fields.items():
+        columns |= dict.fromkeys([spec.column or name, *spec.annotations.values()])
+    columns |= dict.fromkeys(recipe.metadata)
+    return list(columns | dict.fromkeys([recipe.split.by] if recipe.split.by else []))
+
+
+def _hashable(value: object) -> object:
+    """Stand in for bytes, dates and what else JSON has no form for."""
+    if isinstance(value, bytes):
+        return {"sha256": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, Mapping):
+        return {str(key): _hashable(found) for key, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hashable(found) for found in value]
+    is_plain = value is None or isinstance(value, str | int | bool) or (isinstance(value, float) and value - value == 0)
+    return value if is_plain else repr(value)
+
+
+def _group(column: str | None, row: Row) -> str:
+    if column is None:
+        return row.key
+    if (value := row.columns.get(column)) is None:
+        raise RecordError("row has no group", f"column {column!r} is empty")
+    return str(value)
+
+
+def _split_of(recipe: Recipe, group: str) -> str:
+    place = fraction_of(recipe.seed, "split", group)
+    if place < recipe.split.val:
+        return "val"
+    return "test" if place < recipe.split.val + recipe.split.test else "train"
+
+
+def _tasks(split: str, rows: Iterable[PlannedRow], recipe: Recipe) -> Iterator[Task]:
+    for number, shard_rows in enumerate(_shards(rows, recipe.shards.rows)):
+        yield Task(split, number, tuple(shard_rows))
+
+
+def _shards(rows: Iterable[PlannedRow], size: int) -> Iterator[list[PlannedRow]]:
+    """Cut rows into shards of `size` on average: after half of it, each row may be the last with a chance by its own key."""
+    least, most = max(1, size // 2), 2 * size
+    shard: list[PlannedRow] = []
+    for row in rows:
+        shard.append(row)
+        may_end = len(shard) >= least and fraction_of("shard", row.source_key) * max(1, size - least) < 1
+        if may_end or len(shard) >= most:
+            yield shard
+            shard = []
+    if shard:
+        yield shard

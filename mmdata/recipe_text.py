@@ -1,0 +1,174 @@
+"""The text of recipes: YAML with the line of every value, settings from the command line, and errors that name the place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mmdata.errors import RecipeError
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Where each value of a recipe stands in its file."""
+
+    file: str = ""
+    numbers: Mapping[Place, int] = field(default_factory=dict)
+
+    def place(self, path: Place) -> str:
+        """Return `FILE:LINE: ` for a value, or for the nearest one around it; nothing where there is no file."""
+        while path and path not in self.numbers:
+            path = path[:-1]
+        return f"{self.file}:{self.numbers[path]}: " if path in self.numbers else f"{self.file}: " if self.file else ""
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """Return the recipes that come with mmdata: name to file."""
+    folder = Path(str(resources.files("mmdata.pipelines")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """Return the file of a recipe: a path, or the name of a bundled one. Raises RecipeError where there is neither."""
+    path, bundled = Path(name_or_path), bundled_recipes()
+    if path.is_file():
+        return path
+    if str(name_or_path) in bundled:
+        return bundled[str(name_or_path)]
+    near = difflib.get_close_matches(str(name_or_path), bundled, n=1)
+    known = f"did you mean {near[0]!r}?" if near else f"the bundled ones are {', '.join(bundled)}"
+    raise RecipeError(f"there is no recipe file {str(name_or_path)!r}, and no bundled recipe of that name; {known}")
+
+
+def parse_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Read a YAML mapping of plain data and the line of each value.
+
+    Raises RecipeError for anything that is not YAML, repeats a key, or holds aliases (which can blow up) or objects.
+    """
+    numbers: dict[Place, int] = {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise RecipeError(f"{path}:{token.start_mark.line + 1}: aliases (*{token.value}) are not taken in recipes")
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        _note_lines(node, (), numbers, path)
+        data = loader.construct_document(node) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise RecipeError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping with name, source, fields and stages")
+    return data, Lines(str(path), numbers)
+
+
+def _note_lines(node: yaml.Node | None, path: Place, numbers: dict[Place, int], file: Path) -> None:
+    if node is None:
+        return
+    numbers[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _note_lines(item, (*path, index), numbers, file)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            if below in numbers:
+                raise RecipeError(f"{file}:{key.start_mark.line + 1}: the key {key.value!r} stands here twice")
+            _note_lines(value, below, numbers, file)
+            numbers[below] = key.start_mark.line + 1
+
+
+def apply_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Return recipe data with settings `KEY=VALUE` applied; KEY is a dotted path, VALUE is YAML.
+
+    Stages are named by number or name: `stages.2.size=128` or `stages.image.resize.size=128`. Raises RecipeError.
+    """
+    changed: dict[str, Any] = dict(data)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"--set {setting}: write it as KEY=VALUE, for instance --set source.path=corpus/manifest.jsonl")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: the value is not valid YAML: {error}") from error
+        changed = _with(changed, key.strip().split("."), value, setting)
+    return changed
+
+
+def _with(data: object, path: list[str], value: object, setting: str) -> Any:  # noqa: ANN401 - plain data
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(data, dict):
+        if head == "stages" and rest and isinstance(data.get("stages"), list):
+            return {**data, "stages": _with_stage(data["stages"], rest, value, setting)}
+        below = data.get(head, {})
+        return {**data, head: _with({} if below is None else below, rest, value, setting)}
+    raise RecipeError(f"--set {setting}: there is nothing below the part before {head!r}")
+
+
+def _with_stage(stages: list[Any], path: list[str], value: object, setting: str) -> list[Any]:
+    items = [dict.fromkeys([item]) if isinstance(item, str) else item for item in stages]
+    names = [next(iter(item)) if isinstance(item, dict) and item else "" for item in items]
+    if path[0].isdigit() and int(path[0]) < len(items):
+        number, rest = int(path[0]), path[1:]
+    else:
+        name, rest = ".".join(path[:2]), path[2:]
+        if names.count(name) != 1:
+            raise RecipeError(f"--set {setting}: the recipe has {names.count(name)} stages {name!r}; name one by its number")
+        number = names.index(name)
+    if not rest:
+        raise RecipeError(f"--set {setting}: name the option of the stage to set")
+    items[number] = {names[number]: _with(items[number][names[number]] or {}, rest, value, setting)}
+    return items
+
+
+def explain(error: ValidationError, model: type[BaseModel], lines: Lines, path: Place = (), prefix: str = "") -> str:
+    """Return what is wrong with some data, one line a place: file and line, path, what was found, what was expected."""
+    return "\n".join(_explain_one(found, model, lines, path, prefix) for found in error.errors(include_url=False))
+
+
+def _explain_one(found: Any, model: type[BaseModel], lines: Lines, path: Place, prefix: str) -> str:  # noqa: ANN401
+    where = tuple(part for part in found["loc"] if not (isinstance(part, str) and part in _UNION_TAGS))
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] == "extra_forbidden":
+        known = sorted(_known_names(model, where[:-1]))
+        near = difflib.get_close_matches(str(where[-1]), known, n=1)
+        message = f"unknown option; did you mean {near[0]!r}?" if near else f"unknown option; known: {', '.join(known)}"
+    elif found["type"] != "missing" and isinstance(found.get("input"), str | int | float | bool | None):
+        message += f" (found {found['input']!r})"
+    label = " ".join(part for part in (prefix, dotted) if part)
+    return f"{lines.place((*path, *where))}{label}: {message}"
+
+
+_UNION_TAGS = frozenset({"manifest", "files", "jpg", "png", "webp", "flac", "wav", "ogg", "txt", "npy", "int", "float"})
+
+
+def _known_names(model: type[BaseModel], path: Place) -> set[str]:
+    """The options that a part of a model has; those of all its members where the part is a union."""
+    models: list[Any] = [model]
+    for part in path:
+        below = [_models_in(found.model_fields[part].annotation) for found in models if part in found.model_fields]
+        if below:
+            models = [inner for found in below for inner in found]
+    return {name for found in models for name in found.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]

@@ -1,0 +1,72 @@
+"""A record: one example on its way through the stages; and a reject: why one did not get through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from mmdata.values import Value
+
+Scalar = str | int | float | bool
+RejectKind = Literal["error", "filtered", "duplicate"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the raw input of one field came from: its place in the corpus, and the sha256 and size of its bytes."""
+
+    uri: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The input row of a record: its number, key as the source has it, split, group, and raw input by field."""
+
+    row: int
+    source_key: str
+    split: str
+    group: str
+    inputs: Mapping[str, Provenance] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A key, named fields, metadata (scalars from the source) and measures (scalars that stages computed).
+
+    A measure is named `FIELD.MEASURE`, for instance `audio.snr`; measures land in the index.
+    """
+
+    key: str
+    fields: Mapping[str, Value]
+    origin: Origin
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    measures: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Value:
+        return self.fields[name]
+
+    def with_fields(self, **values: Value) -> Record:
+        """Return a copy in which these fields hold these values."""
+        return replace(self, fields={**self.fields, **values})
+
+    def without(self, *names: str) -> Record:
+        """Return a copy without these fields and their measures."""
+        fields = {name: value for name, value in self.fields.items() if name not in names}
+        measures = {name: value for name, value in self.measures.items() if name.split(".")[0] not in names}
+        return replace(self, fields=fields, measures=measures)
+
+    def with_measures(self, measures: Mapping[str, Scalar]) -> Record:
+        """Return a copy with these measures added."""
+        return replace(self, measures={**self.measures, **measures})
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Why a record goes no further: a short reason that can be counted, and the detail of this one."""
+
+    kind: RejectKind
+    reason: str
+    detail: str = ""

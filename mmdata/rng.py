@@ -1,0 +1,28 @@
+"""Random numbers as a function of (seed, place, key): no global state, no dependence on who draws first.
+
+Philox is counter-based (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): its whole state follows from a
+128-bit key, which is hashed here from the arguments. The stream is the same on every platform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def digest_of(*parts: str | int, size: int = 16) -> bytes:
+    """Return `size` bytes (1 to 64) that depend on every part and on where one part ends and the next begins."""
+    text = "\x1f".join(f"{len(str(part))}:{part}" for part in parts)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
+
+
+def fraction_of(*parts: str | int) -> float:
+    """Return a number in [0, 1) that is a pure function of the parts, uniform over parts."""
+    return (int.from_bytes(digest_of(*parts, size=8), "little") >> 11) / (1 << 53)
+
+
+def rng_for(seed: int, *place: str | int) -> np.random.Generator:
+    """Return the generator of one place, for instance `rng_for(seed, "stages[2] image.crop", key)`."""
+    key = np.frombuffer(digest_of(seed, *place), dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))

@@ -1,0 +1,1 @@
+"""Validation re-checks every promise of a dataset folder from its files alone."""
