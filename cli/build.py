@@ -14,6 +14,7 @@ from mmdata.cli.progress import shown
 if TYPE_CHECKING:
     from mmdata.dataset import Dataset
     from mmdata.plan import Plan
+    from mmdata.stages.base import Stage
 
 
 @click.command("build")
@@ -72,13 +73,21 @@ def _plan_text(plan: Plan, out: Path) -> str:
         lines.append(f"  {len(plan.rejects):,} rows are rejected already, such as row {first.row}: {first.reject.reason}")
     lines += [f"  {split}: {count:,} rows in {shards[split]:,} shards" for split, count in rows.items()]
     lines += ["fields:", *(f"  {name}: {_type_text(type_.to_json())}" for name, type_ in recipe.raw_schema.fields.items())]
-    lines += ["stages:", *(f"  {recipe.stage_name(number)}" for number in range(len(recipe.stages)))]
+    lines += [
+        "stages:",
+        *(f"  {name}{_options_text(stage)}" for name, stage in zip(recipe.stage_names, recipe.stages, strict=True)),
+    ]
     lines += ["members of every record:"]
     lines += [
         f"  KEY.{extension}: {name}, {_type_text(codec.schema.fields[name].to_json())}"
         for extension, (name, _) in codec.members.items()
     ]
     return "\n".join([*lines, "  KEY.json: metadata, annotations, lineage, origin", "nothing was written"])
+
+
+def _options_text(stage: Stage) -> str:
+    set_here = stage.model_dump(exclude_defaults=True)
+    return f": {', '.join(f'{name} {value}' for name, value in set_here.items())}" if set_here else ""
 
 
 def _type_text(type_: dict[str, object]) -> str:

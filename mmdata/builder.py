@@ -12,11 +12,11 @@ from mmdata.dataset import SPLITS, Dataset, read_description
 from mmdata.engines.local import LocalEngine, Tick
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
-from mmdata.fit import Fitting, runner_for
+from mmdata.fit import Fitting
 from mmdata.folder import BuildFolder, complete_description, differences, refusal
 from mmdata.plan import Plan, Task, make_plan
 from mmdata.recipe import Recipe
-from mmdata.shard_task import ShardJob
+from mmdata.shard_task import RowRunner, ShardJob
 from mmdata.shards.index import ShardInfo
 from mmdata.stages.base import Stage
 from mmdata.summary import Account, describe, versions
@@ -99,7 +99,7 @@ class _Build:
         stages, artifacts = self._fit()
         fingerprint = digest_of_json({"plan": self.plan.fingerprint, "artifacts": artifacts})
         codec = self.plan.codec(stages)
-        runner = runner_for(self.plan.recipe, stages, len(stages))
+        runner = RowRunner(self.plan.recipe, stages, self.plan.recipe.stage_names)
         self._build_shards(ShardJob(runner, codec, fingerprint, self.folder.staging))
         account = Account.of(self.plan, self.folder, codec)
         describe(account, _identity(self.plan), fingerprint, artifacts, stages)

@@ -102,7 +102,7 @@ class Codec:
             "row": origin.row,
             "split": origin.split,
             "group": origin.group,
-            "inputs": {name: vars(origin.inputs.get(name, Provenance("", "", 0))) for name in self.inputs},
+            "inputs": {name: vars(origin.inputs[name]) for name in self.inputs},
             "annotations": canonical_json({name: notes for name, value in record.fields.items() if (notes := _notes(value))}),
             "lineage": canonical_json({name: steps for name, value in record.fields.items() if (steps := _steps(value))}),
         }

@@ -99,7 +99,7 @@ class Fitting:
         rows = [row for row in self.plan.planned if stage.every_split or row.split == "train"]
         starts = range(0, len(rows), _ROWS_A_TASK)
         tasks = [FitTask(count, tuple(rows[first : first + _ROWS_A_TASK])) for count, first in enumerate(starts)]
-        tick = start(self.plan.recipe.stage_name(number), len(rows))
+        tick = start(self.plan.recipe.stage_names[number], len(rows))
         pending = [task for task in tasks if not (folder / f"{task.number:06d}.arrow").exists()]
         tick(len(rows) - sum(len(task.rows) for task in pending), 0)
         job = FitJob(stage, runner_for(self.plan.recipe, stages, number), folder)
@@ -120,7 +120,7 @@ def runner_for(recipe: Recipe, stages: Sequence[Stage], number: int) -> RowRunne
         if EVERY_FIELD in needed or EVERY_FIELD in touched or touched & needed:
             needed |= reads
             kept.append(before)
-    names = [recipe.stage_name(before) for before in reversed(kept)]
+    names = [recipe.stage_names[before] for before in reversed(kept)]
     fields = None if EVERY_FIELD in needed else frozenset(needed)
     return RowRunner(recipe, [stages[before] for before in reversed(kept)], names, fields)
 

@@ -32,10 +32,13 @@ class Ingest:
         self._latest: dict[str, tuple[str, Value, Provenance]] = {}
 
     def __call__(self, planned: PlannedRow) -> Record:
-        """Return the record of a row. Raises RecordError where a raw input is missing or malformed."""
+        """Return the record of a row; a field whose column is empty is left out, and its provenance is empty.
+
+        Raises RecordError where a raw input cannot be read or is malformed.
+        """
         columns = self._source[planned.row].columns
         fields: dict[str, Value] = {}
-        inputs: dict[str, Provenance] = {}
+        inputs = dict.fromkeys(self._fields, Provenance("", "", 0))
         for name, spec in self._fields.items():
             if (held := self._field(name, spec, columns)) is not None:
                 fields[name], inputs[name] = held

@@ -67,6 +67,8 @@ def _remembering(stage: Stage) -> Apply:
     result_of = Latest[Any, Any](lambda value: stage.apply(value, rng_for(0)))
 
     def apply(record: Record, _: np.random.Generator) -> Outcome:
+        if stage.field not in record.fields:
+            return record
         result = result_of(record[stage.field])
         return result if isinstance(result, Reject) else record.with_fields(**{stage.field: result})
 

@@ -133,12 +133,16 @@ class Recipe(_Part):
             try:
                 schemas.append(stage.infer(schemas[-1]))
             except RecipeError as error:
-                raise RecipeError(f"{self._lines.place(('stages', number))}{self.stage_name(number)}: {error}") from error
+                place = f"{self._lines.place(('stages', number))}stages[{number}] {self.stage_names[number]}"
+                raise RecipeError(f"{place}: {error}") from error
         return schemas
 
-    def stage_name(self, number: int) -> str:
-        """The name of a stage in this recipe, such as `stages[2] image.resize`."""
-        return f"stages[{number}] {name_of(type(self.stages[number]))}"
+    @cached_property
+    def stage_names(self) -> tuple[str, ...]:
+        """The names by which rejects and random numbers know the stages; a second `image.crop` is `image.crop-2`."""
+        names = [name_of(type(stage)) for stage in self.stages]
+        counts = [names[: number + 1].count(name) for number, name in enumerate(names)]
+        return tuple(f"{name}-{count}" if count > 1 else name for name, count in zip(names, counts, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain data, every default written out."""

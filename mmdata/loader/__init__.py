@@ -1,1 +1,37 @@
 """The loader: an order that is a pure function, decoding in threads, batches on a device, exact state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmdata.loader.batch import Batch
+    from mmdata.loader.loader import Loader
+    from mmdata.loader.options import LoaderOptions, Ranks
+    from mmdata.loader.order import Order
+    from mmdata.loader.records import ShardedRecords
+    from mmdata.loader.schedule import Schedule, StepSampler
+    from mmdata.loader.substitution import Substitution
+
+__all__ = ["Batch", "Loader", "LoaderOptions", "Order", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution"]
+
+_MODULES = {
+    "Batch": "batch",
+    "Loader": "loader",
+    "LoaderOptions": "options",
+    "Order": "order",
+    "Ranks": "options",
+    "Schedule": "schedule",
+    "ShardedRecords": "records",
+    "StepSampler": "schedule",
+    "Substitution": "substitution",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name stands for
+    """Import public names when they are first used: the order needs no torch."""
+    import importlib
+
+    if name not in _MODULES:
+        raise AttributeError(f"module 'mmdata.loader' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mmdata.loader.{_MODULES[name]}"), name)

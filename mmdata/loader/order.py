@@ -134,7 +134,7 @@ class Order:
 
     def _checked(self, positions: Sequence[int] | Integers) -> Integers:
         wanted = np.asarray(positions, dtype=np.int64)
-        if wanted.size and not (0 <= wanted.min() and wanted.max() < self.records):
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < self.records):
             raise IndexError(f"positions go from 0 to {self.records - 1}, not from {wanted.min()} to {wanted.max()}")
         return wanted
 
@@ -147,13 +147,12 @@ class Order:
         return starts + inside.astype(np.int64)
 
     def _layout(self, epoch: int) -> _Layout:
-        """Return the layout of an epoch; the last two are kept, since reading ahead goes from one epoch into the next."""
-        layout = self._layouts.get(epoch)
-        if layout is None:
-            layout = self._new_layout(epoch)
-            latest = sorted([*self._layouts.items(), (epoch, layout)])[-2:] if epoch >= 0 else []
-            self._layouts = dict(latest)
-        return layout
+        """Return the layout of an epoch; the two made last are kept, since reading ahead goes from one epoch into the next."""
+        layouts = self._layouts
+        if epoch not in layouts:
+            # A new dictionary each time: threads that read the old one are not disturbed.
+            self._layouts = layouts = dict([*list(layouts.items())[-1:], (epoch, self._new_layout(epoch))])
+        return layouts[epoch]
 
     def _new_layout(self, epoch: int) -> _Layout:
         key = int.from_bytes(digest_of(self.seed, "order", epoch, size=8), "little")

@@ -66,9 +66,13 @@ class FieldStage(Stage, Generic[V]):
     kind: ClassVar[Kind]
     encoded: ClassVar[bool | None] = False
     """Whether the field must still be encoded: False, True, or None for either."""
-    random: ClassVar[bool] = False
 
     field: str
+
+    @property
+    def random(self) -> bool:
+        """Whether `apply` draws random numbers."""
+        return False
 
     def infer(self, schema: Schema) -> Schema:
         """Check the field and replace its type by `infer_field`'s."""

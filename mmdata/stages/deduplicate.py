@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,8 @@ class Deduplicate(FitStage):
     Example:
         - record.deduplicate: {fields: [image]}
     """
+
+    every_split: ClassVar[bool] = True
 
     fields: tuple[str, ...] = Field((), description="the fields that must all be the same; every field where none is named")
 

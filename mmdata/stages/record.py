@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from mmdata.errors import RecipeError
 from mmdata.record import Record, Reject
@@ -24,16 +24,12 @@ class Require(Stage):
     """
 
     fields: tuple[str, ...] = Field(
-        (), description="the fields that must be there; every field of the schema where none is named"
+        (), description="the fields that must be there; every raw field, and all made since, where none is named"
     )
-
-    # A record does not tell which fields it lacks, so `infer` notes what the schema has where the recipe names none.
-    _every: tuple[str, ...] | None = PrivateAttr(default=None)
 
     def infer(self, schema: Schema) -> Schema:
         """Check that the fields exist."""
         check_fields(schema, self.fields)
-        self._every = tuple(schema.fields)
         return schema
 
     def reads(self) -> frozenset[str]:
@@ -42,10 +38,8 @@ class Require(Stage):
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Return the record as it is, or a Reject that names the first field that is missing or empty."""
-        names = self.fields or self._every
-        if names is None:
-            raise RuntimeError(f"{self.stage} is used before it has seen the schema (infer)")
-        for name in names:
+        # The inputs name every raw field, those included that the row does not have.
+        for name in self.fields or dict.fromkeys([*record.origin.inputs, *record.fields]):
             if name not in record.fields:
                 return Reject("filtered", f"{name} is missing")
             if is_empty(record[name]):

@@ -1,0 +1,148 @@
+"""The batch: what the loader hands out, and how decoded records become one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmdata.errors import ConfigError
+from mmdata.loader.decoding import channels_of
+from mmdata.schema import FieldType
+
+if TYPE_CHECKING:
+    from mmdata.loader.records import Example
+
+Column = torch.Tensor | list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One rank's part of a batch; every column has one row a record.
+
+    `fields` by kind: image uint8 [batch, 3, height, width], channels last in memory; audio float32 [batch, samples] where the
+    dataset has one channel, else [batch, channels, samples]; tokens int64 [batch, tokens]; array [batch, …] as stored; text a
+    list of str. Smaller ones are padded with zeros at the end of each axis that varies: pictures at the bottom and the right,
+    recordings in samples, arrays in the axes whose size the schema leaves open (the first one, where it knows no shape).
+
+    `lengths`: the sizes without padding; int64 [batch, 2] (height, width) for images, int64 [batch] for audio (samples) and
+    tokens, int64 [batch] or [batch, axes] for arrays, none where the shape is fixed. An absent field has length 0.
+
+    `padding` and `substituted`, bool [batch]: rows that repeat the epoch's start to fill its last batch, and rows that stand in
+    for a record that could not be read. `epoch` and `step` count from 0; -1 where a plain `DataLoader` made the batch.
+    """
+
+    keys: list[str]
+    fields: dict[str, Column]
+    lengths: dict[str, torch.Tensor]
+    metadata: list[dict[str, Any]]
+    padding: torch.Tensor
+    substituted: torch.Tensor
+    epoch: int = -1
+    step: int = -1
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return every tensor of the batch."""
+        columns = [column for column in self.fields.values() if isinstance(column, torch.Tensor)]
+        return [*columns, *self.lengths.values(), self.padding, self.substituted]
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """Return the batch with its tensors on a device."""
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch with its tensors in page-locked memory; a plain `DataLoader` asks for it."""
+        return self.mapped(torch.Tensor.pin_memory)
+
+    def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """Return the batch with a function applied to every tensor."""
+        columns = {name: function(column) if isinstance(column, torch.Tensor) else column for name, column in self.fields.items()}
+        lengths = {name: function(length) for name, length in self.lengths.items()}
+        padding, substituted = function(self.padding), function(self.substituted)
+        return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted)
+
+
+def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin: bool = False) -> Batch:
+    """Return the batch of decoded records, still as narrow as decoded: `widened` gives it the form that `Batch` promises.
+
+    With `pin`, tensors are made in page-locked memory, from which copies to a GPU run beside everything else.
+    """
+    fields: dict[str, Column] = {}
+    lengths: dict[str, torch.Tensor] = {}
+    for name, type_ in types.items():
+        values: list[Any] = [example.fields[name] for example in examples]
+        if type_.kind == "text":
+            fields[name] = values
+        else:
+            varying = _varying(type_)
+            fields[name], sizes = _padded(name, values, varying, pin=pin)
+            if sizes.shape[1]:
+                lengths[name] = sizes if len(varying) > 1 else sizes[:, 0].contiguous()
+    nothing = torch.zeros(len(examples), dtype=torch.bool)
+    keys, metadata = [example.key for example in examples], [dict(example.metadata) for example in examples]
+    return Batch(keys, fields, lengths, metadata, nothing, nothing.clone())
+
+
+def widened(batch: Batch, types: Mapping[str, FieldType]) -> Batch:
+    """Return the batch in the form that `Batch` promises; it works where the tensors are, so it costs the device's time."""
+    columns = {name: _widened(column, types[name]) for name, column in batch.fields.items()}
+    return replace(batch, fields=columns)
+
+
+def _widened(column: Column, type_: FieldType) -> Column:
+    if not isinstance(column, torch.Tensor):
+        return column
+    match type_.kind:
+        case "image":
+            return column.permute(0, 3, 1, 2)
+        case "tokens":
+            return column.long()
+        case "audio":
+            samples = column.float().div_(32768) if column.dtype == torch.int16 else column
+            return samples.squeeze(1) if channels_of(type_) == 1 else samples
+        case _:
+            return column
+
+
+def _padded(name: str, values: Sequence[NDArray[Any]], varying: Sequence[int], *, pin: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack arrays into [batch, …], zero-padded at the end of the axes that may vary; and their sizes, int64 [batch, axes]."""
+    held = [value for value in values if value.size] or values[:1]
+    if len({(value.dtype, *_fixed(value.shape, varying)) for value in held}) > 1:
+        found = ", ".join(sorted({f"{value.dtype} {list(value.shape)}" for value in held}))
+        raise ConfigError(f"field {name!r} differs from record to record ({found}) and fits no batch; leave it out by `fields`")
+    # What is empty may be an absent field, whose number of axes nobody knows.
+    ndim, dtype = held[0].ndim, held[0].dtype
+    values = [value if (value.ndim, value.dtype) == (ndim, dtype) else np.zeros([0] * ndim, dtype) for value in values]
+    sizes = np.array([value.shape for value in values], dtype=np.int64)
+    make = torch.empty if (sizes == sizes[:1]).all() else torch.zeros
+    stacked = make([len(values), *sizes.max(axis=0).tolist()], dtype=torch.from_numpy(np.zeros(0, dtype)).dtype, pin_memory=pin)
+    rows = stacked.numpy()
+    for row, value in enumerate(values):
+        place: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
+        rows[place] = value
+    return stacked, torch.from_numpy(sizes[:, [axis for axis in varying if axis < ndim]])
+
+
+def _fixed(shape: tuple[int, ...], varying: Sequence[int]) -> list[int]:
+    """Return the sizes of the axes that must agree, and -1 for those that may vary."""
+    return [-1 if axis in varying else size for axis, size in enumerate(shape)]
+
+
+def _varying(type_: FieldType) -> tuple[int, ...]:
+    """Return the axes of a decoded value whose sizes differ from record to record."""
+    match type_.kind:
+        case "image":
+            return 0, 1
+        case "audio":
+            return (1,)
+        case "array" if type_.shape is not None:
+            return tuple(axis for axis, size in enumerate(type_.shape) if size is None)
+        case _:
+            return (0,)

@@ -1,0 +1,125 @@
+"""The loader: batches of a finished dataset, in an order that can be taken up again at any step by any number of ranks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from mmdata.dataset import Dataset
+from mmdata.loader.batch import Batch
+from mmdata.loader.device import Transfer
+from mmdata.loader.options import LoaderOptions, Ranks
+from mmdata.loader.order import Order
+from mmdata.loader.pipeline import Pipeline, Prepared
+from mmdata.loader.records import ShardedRecords
+from mmdata.loader.schedule import Place, Schedule
+from mmdata.loader.state import Identity
+from mmdata.loader.substitution import Ledger, Substitution
+
+_DEFAULTS = LoaderOptions()
+
+
+class Loader:
+    """Yields the batches of a split: `for batch in loader` is the rest of the current epoch, the next `for` the next epoch.
+
+    An epoch that was left in the middle goes on where it was left. `len(loader)` is the number of steps of an epoch, the same
+    on every rank. Threads prepare batches ahead, also of the next epoch; `close`, the end of a `with` block, or the garbage
+    collector ends them.
+
+    Args:
+        out: the dataset folder, or the open dataset.
+        split: "train", "val" or "test".
+        batch_size: records of a step on all ranks together; a multiple of `world_size`.
+        seed: decides the order, together with the dataset and the number of the epoch.
+        rank: number of this process among `world_size`; where neither is given, RANK and WORLD_SIZE of the environment are
+            taken, as torchrun sets them, else there is one process.
+        world_size: number of processes.
+        device: where the tensors of the batches are to be.
+        options: everything else.
+        environment: where RANK, WORLD_SIZE and LOCAL_WORLD_SIZE are looked up.
+
+    Raises DatasetError for a folder that is no finished dataset or lacks the split, ConfigError for settings that do not fit.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a run sets stands in one call; the rest is in the options
+        self,
+        out: str | Path | Dataset,
+        *,
+        split: str = "train",
+        batch_size: int,
+        seed: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+        device: torch.device | str = "cpu",
+        options: LoaderOptions = _DEFAULTS,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        dataset = out if isinstance(out, Dataset) else Dataset(out)
+        self._records = ShardedRecords(dataset, split, options)
+        order = Order(self._records.counts, seed, window=options.window, shuffle=options.shuffle)
+        self.schedule = Schedule(order, batch_size, Ranks.of(rank, world_size, environment), options.last)
+        self.identity = Identity(
+            dataset.checksum, split, seed, batch_size, window=options.window, shuffle=options.shuffle, last=options.last
+        )
+        self._transfer = Transfer(device, self._records.types)
+        self._pipeline = Pipeline(self._records, self.schedule, self._transfer)
+        self._threads, self._prefetch = options.thread_count(environment), options.prefetch
+        self._ledger = Ledger(logging.getLogger("mmdata.loader"))
+        self._next = Place(0, 0)
+        self._running: Iterator[Prepared] | None = None
+
+    @property
+    def ledger(self) -> tuple[Substitution, ...]:
+        """The substitutions on this rank, in the batches that this loader has yielded."""
+        return tuple(self._ledger.entries)
+
+    def __len__(self) -> int:
+        return self.schedule.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self._next.epoch
+        while self._next.epoch == epoch:
+            yield self._advance()
+
+    def _advance(self) -> Batch:
+        if self._running is None:
+            self._running = self._pipeline.run(self.schedule.onward(self._next), self._threads, self._prefetch)
+        try:
+            prepared = next(self._running)
+        except BaseException:
+            self.close()  # an iterator that has failed yields nothing more; the next call begins at the same step
+            raise
+        self._ledger.enter(prepared.substitutions)
+        # The state speaks of what was handed out, so it moves here and not where batches are prepared.
+        self._next = self.schedule.after(self._next)
+        return self._transfer.receive(prepared.sent)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state after the batch yielded last: a few numbers and strings, the same on every rank."""
+        return self.identity.state(self._next)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after the batch that was yielded last when the state was taken; ranks and threads may be others.
+
+        Raises ConfigError, with each difference on a line, for a state of another dataset, split, seed, batch size, window,
+        shuffle or last.
+        """
+        self._next = self.identity.restored(state, len(self))
+        self.close()
+
+    def close(self) -> None:
+        """End the threads and drop what they prepared; the loader can be used again afterwards."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()  # type: ignore[attr-defined]  # it is a generator
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

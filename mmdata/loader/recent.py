@@ -1,0 +1,48 @@
+"""A bounded memory of what was opened last, shared by threads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """Makes an item when it is first asked for, once whatever the number of threads, and keeps the `capacity` used last.
+
+    An item that falls out lives on until the last thread lets go of it. What could not be made is not kept: the error goes to
+    all who wait for it, and the next one to ask tries again.
+    """
+
+    def __init__(self, make: Callable[[int], T], capacity: int) -> None:
+        self._make = make
+        self._capacity = capacity
+        self._lock = Lock()
+        self._items: OrderedDict[int, Future[T]] = OrderedDict()
+
+    def __getitem__(self, key: int) -> T:
+        with self._lock:
+            item = self._items.get(key)
+            if item is not None:
+                self._items.move_to_end(key)
+            else:
+                mine = self._items[key] = Future()
+                while len(self._items) > self._capacity:
+                    self._items.popitem(last=False)
+        return item.result() if item is not None else self._made(key, mine)
+
+    def _made(self, key: int, item: Future[T]) -> T:
+        try:
+            made = self._make(key)
+        except BaseException as error:
+            with self._lock:
+                if self._items.get(key) is item:
+                    del self._items[key]
+            item.set_exception(error)
+            raise
+        item.set_result(made)
+        return made

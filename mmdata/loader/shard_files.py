@@ -1,0 +1,185 @@
+"""Payloads by shard and record: the index says where they stand, one read fetches those of a record, crc32 checks each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmdata.dataset import Dataset, Shard
+from mmdata.errors import DatasetError, RecordError
+from mmdata.loader.recent import Recent
+from mmdata.schema import Schema
+
+OPEN_FILES = 128
+"""Shards held open at most; far below the 1024 file descriptors that a process usually may have."""
+
+_GAP = 1 << 16
+"""Bytes that are rather read in vain than skipped by a second read."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShardPlaces:
+    """What the loader needs of a shard's index: keys, metadata columns, and where the wanted members stand.
+
+    offsets, sizes: int64 [records, members]; checksums: uint32 [records, members]
+    """
+
+    name: str
+    keys: pa.Array
+    metadata: dict[str, pa.Array]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    checksums: NDArray[np.uint32]
+
+    @classmethod
+    def read(cls, dataset: Dataset, shard: Shard, extensions: Sequence[str]) -> ShardPlaces:
+        """Read the index of a shard. Raises DatasetError where it is missing, damaged, or points outside of the shard."""
+        table = dataset.index(shard).table
+        offsets, sizes, checksums = (
+            np.stack([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], axis=1)
+            for part in ("offset", "size", "crc32")
+        )
+        if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
+            raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
+        metadata = {name: _whole(table.column(f"metadata.{name}")) for name in dataset.schema.metadata}
+        return cls(shard.file, _whole(table.column("key")), metadata, offsets, sizes, checksums)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks)
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata."""
+
+    key: str
+    payloads: dict[str, memoryview]
+    metadata: dict[str, Any]
+
+
+class _OpenFile:
+    """A file that is closed when the last thread has let go of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+class ShardFiles:
+    """The payloads of some members of the shards of one split; threads may share it, and it can be pickled.
+
+    It holds the indexes of the `capacity` shards and the files of the `OPEN_FILES` shards used last.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, extensions: Sequence[str], capacity: int) -> None:
+        self._arguments = (str(dataset.path), split, tuple(extensions), capacity)
+        self._dataset = dataset
+        self._shards = dataset.shards_of(split)
+        self._extensions = tuple(extensions)
+        self._places = Recent(self._read_places, capacity)
+        self._files = Recent(self._open, OPEN_FILES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the dataset anew in the other process: file descriptors and locks stay behind."""
+        return _reopened, self._arguments
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the dataset."""
+        return self._dataset.schema
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """The record counts of the shards, int64 [shards]."""
+        return np.array([shard.records for shard in self._shards], dtype=np.int64)
+
+    def name(self, shard: int, record: int) -> str:
+        """Return the key of a record; where the index cannot be read, its shard and its number there."""
+        try:
+            return str(self._places[shard].keys[record].as_py())
+        except (DatasetError, IndexError):
+            return f"{self._shards[shard].file}[{record}]"
+
+    def read(self, shard: int, record: int) -> Raw:
+        """Return a record, undecoded.
+
+        Raises RecordError where the index or the shard cannot be read, or a payload is not what the build wrote.
+        """
+        places = self._indexed(shard)
+        key = places.keys[record].as_py()
+        payloads = self._fetch(shard, places.offsets[record].tolist(), places.sizes[record].tolist())
+        for extension, payload, checksum in zip(self._extensions, payloads, places.checksums[record].tolist(), strict=True):
+            if zlib.crc32(payload) != checksum:
+                raise RecordError("payload is damaged", f"{places.name}: the crc32 of {key}.{extension} differs")
+        metadata = {name: column[record].as_py() for name, column in places.metadata.items()}
+        return Raw(key, dict(zip(self._extensions, payloads, strict=True)), metadata)
+
+    def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
+        """Read members that stand together at once: the members of a record follow each other in the tar."""
+        descriptor = self._opened(shard)
+        found: dict[int, memoryview] = {}
+        for run in _runs(offsets, sizes):
+            start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)
+            block = memoryview(self._read_block(descriptor, shard, start, end))
+            found |= {member: block[offsets[member] - start :][: sizes[member]] for member in run}
+        return [found[member] for member in range(len(offsets))]
+
+    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> bytes:
+        try:
+            block = os.pread(file.descriptor, end - start, start)
+        except OSError as error:
+            raise RecordError("shard cannot be read", f"{self._shards[shard].file}: {error.strerror}") from error
+        if len(block) != end - start:
+            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + len(block)} on")
+        return block
+
+    def _indexed(self, shard: int) -> ShardPlaces:
+        try:
+            return self._places[shard]
+        except DatasetError as error:
+            raise RecordError("index cannot be read", str(error)) from error
+
+    def _opened(self, shard: int) -> _OpenFile:
+        try:
+            return self._files[shard]
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # Nothing is wrong with the record: replacing it would hide a limit of the machine.
+                raise DatasetError(f"{self._shards[shard].file}: too many open files; raise the limit (ulimit -n)") from error
+            raise RecordError("shard cannot be opened", f"{self._shards[shard].file}: {error.strerror}") from error
+
+    def _read_places(self, shard: int) -> ShardPlaces:
+        return ShardPlaces.read(self._dataset, self._shards[shard], self._extensions)
+
+    def _open(self, shard: int) -> _OpenFile:
+        return _OpenFile(self._dataset.path / self._shards[shard].file)
+
+
+def _reopened(path: str, split: str, extensions: tuple[str, ...], capacity: int) -> ShardFiles:
+    return ShardFiles(Dataset(path), split, extensions, capacity)
+
+
+def _runs(offsets: list[int], sizes: list[int]) -> list[list[int]]:
+    """Group members by place: those with only a small gap between them come into one run."""
+    runs: list[list[int]] = []
+    end = 0
+    for member in sorted(range(len(offsets)), key=offsets.__getitem__):
+        if runs and offsets[member] - end <= _GAP:
+            runs[-1].append(member)
+        else:
+            runs.append([member])
+        end = max(end, offsets[member] + sizes[member])
+    return runs

@@ -1,0 +1,50 @@
+"""Rows of a Parquet file, its row groups read when they are needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmdata.errors import RecordError, SourceError
+from mmdata.sources.raw_file import RawFile
+
+
+class ParquetTable:
+    """The rows of all row groups. The latest group is kept, so reading in order reads each group once."""
+
+    def __init__(self, raw: RawFile) -> None:
+        """Read the footer. Raises SourceError where the file is damaged or not Parquet."""
+        self._raw = raw
+        try:
+            self._parquet = pq.ParquetFile(raw.file)
+            metadata = self._parquet.metadata
+            counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+            self.columns = tuple(self._parquet.schema_arrow.names)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise SourceError(f"{raw.name}: is no readable Parquet file: {error}") from error
+        self._bounds = np.cumsum([0, *counts])
+        self._latest: tuple[int, pa.Table] | None = None
+
+    def __len__(self) -> int:
+        return int(self._bounds[-1])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one row: numbers, texts, bytes, lists and dicts, None for null. Raises RecordError where it is damaged."""
+        number = int(np.searchsorted(self._bounds, index, side="right")) - 1
+        try:
+            group = self._group(number)
+            place = index - int(self._bounds[number])
+            return {name: group.column(name)[place].as_py() for name in self.columns}
+        except UnicodeDecodeError as error:
+            raise RecordError("row is not UTF-8", f"row {index} of the manifest: {error.reason}") from error
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise RecordError("row cannot be read", f"row group {number} of the manifest: {error}") from error
+
+    def _group(self, number: int) -> pa.Table:
+        if self._latest is None or self._latest[0] != number:
+            self._latest = None  # frees the group before, so that two never stand in memory
+            self._latest = number, self._parquet.read_row_group(number)
+        return self._latest[1]

@@ -1,0 +1,148 @@
+"""Checks annotations: their form, that they lie inside of what they annotate, and their way back to the raw data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmdata.lineage import Affine, Edits, Map, TimeMap, composed
+from mmdata.validation.described import Described
+from mmdata.validation.findings import Notes, shown
+from mmdata.validation.lineage import read_steps
+from mmdata.values import Audio, Image, Text, Value
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "image": ("boxes", "points"), "audio": ("segments",), "video": ("segments",), "text": ("spans",), "tokens": ("offsets",),
+}  # fmt: skip
+_NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "spans": 2}
+_TOLERANCE = 1e-6
+
+Note = Sequence[Any]
+
+
+def check_annotations(values: Mapping[str, Value | None], described: Described, kinds: Mapping[str, str], notes: Notes) -> None:
+    """Check annotations and lineage of all fields of a record; `values` are those that could be decoded."""
+    for part, found in (("annotations", described.annotations), ("lineage", described.lineage)):
+        for name in found:
+            if name not in kinds:
+                notes.error(part, f"there is no field {name!r}")
+    for name, kind in kinds.items():
+        notes.covered("lineage")
+        steps = read_steps(name, kind, described.lineage.get(name, []), notes)
+        held = _read(name, kind, described.annotations.get(name), notes)
+        for note_kind, found in held.items():
+            notes.covered("annotations", len(found))
+            if name in values:
+                _check_inside(f"{name}.{note_kind}", note_kind, found, values[name], notes)
+            if steps is not None and (whole := composed(steps)) is not None:
+                _check_way_back(f"{name}.{note_kind}", found, whole, described.input_bytes(name), notes)
+
+
+def _read(name: str, kind: str, held: object, notes: Notes) -> dict[str, list[Note]]:
+    """Return the well-formed annotations of a field by kind, without offsets; the others are noted."""
+    if held is None:
+        return {}
+    if not isinstance(held, dict) or not held:
+        notes.error("annotations", f"{name}: must be an object with at least one list, not {shown(held)}")
+        return {}
+    good: dict[str, list[Note]] = {}
+    for note_kind, found in held.items():
+        if note_kind not in KINDS.get(kind, ()):
+            notes.error("annotations", f"{name}: a field of kind {kind} has no {note_kind!r}")
+        elif not isinstance(found, list) or not found:
+            notes.error("annotations", f"{name}.{note_kind}: must be a list that is not empty, not {shown(found)}")
+        elif note_kind != "offsets":
+            wrong = [note for note in found if not _is_note(note, note_kind)]
+            if wrong:
+                notes.error("annotations", f"{name}.{note_kind}: {shown(wrong[0])} is malformed")
+            good[note_kind] = [note for note in found if _is_note(note, note_kind)]
+    return good
+
+
+def _is_note(note: object, kind: str) -> bool:
+    count = _NUMBERS[kind]
+    if not isinstance(note, list) or len(note) != count + (1 if kind == "points" else 2):
+        return False
+    numbers, label, clipped = note[:count], note[count], note[count + 1 :]
+    is_number = _is_integer if kind == "spans" else _is_finite
+    return all(map(is_number, numbers)) and isinstance(label, str) and all(isinstance(value, bool) for value in clipped)
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in {int, float} and abs(value) < 1e300  # type: ignore[operator]
+
+
+def _check_inside(place: str, kind: str, found: Sequence[Note], value: Value | None, notes: Notes) -> None:
+    match value:
+        case Image():
+            height, width = value.pixels.shape[:2]
+            outside = [note for note in found if not _is_in_picture(note, kind, width, height)]
+            extent = f"the picture of {width} x {height} pixels"
+        case Audio():
+            # Rounding to whole samples may move the end of a recording by one of them.
+            most = value.seconds + 1 / value.rate + _TOLERANCE
+            outside = [note for note in found if not -_TOLERANCE <= note[0] <= note[1] <= most]
+            extent = f"the recording of {value.seconds:g} seconds"
+        case Text():
+            outside = [note for note in found if not 0 <= note[0] <= note[1] <= len(value.text)]
+            extent = f"the text of {len(value.text)} characters"
+        case _:
+            outside, extent = list(found), "a field that is absent"
+    if outside:
+        notes.error("annotations", f"{place}: {len(outside)} not inside of {extent}, such as {shown(outside[0])}")
+
+
+def _is_in_picture(note: Note, kind: str, width: int, height: int) -> bool:
+    if kind == "points":
+        return bool(-_TOLERANCE <= note[0] <= width + _TOLERANCE and -_TOLERANCE <= note[1] <= height + _TOLERANCE)
+    is_in_x = -_TOLERANCE <= note[0] < note[2] <= width + _TOLERANCE
+    return bool(is_in_x and -_TOLERANCE <= note[1] < note[3] <= height + _TOLERANCE)
+
+
+def _check_way_back(place: str, found: Sequence[Note], whole: Map, raw_bytes: int | None, notes: Notes) -> None:
+    """Check that every annotation has a place in the raw data."""
+    try:
+        back = raw_places(whole)
+        lost = [note for note in found if not _is_raw(back(note), raw_bytes if isinstance(whole, Edits) else None)]
+    except (ZeroDivisionError, OverflowError) as error:
+        notes.error("lineage", f"{place}: it cannot be taken back to the raw data: {error}")
+        return
+    if lost:
+        notes.error("lineage", f"{place}: {shown(lost[0])} has no place in the raw data: it comes back as {back(lost[0])}")
+
+
+def raw_places(whole: Map) -> Callable[[Note], list[float]]:
+    """Return what takes an annotation back through a composed map: its numbers, as coordinates of the raw data.
+
+    A box comes back as the upright hull of its corners. Raises ZeroDivisionError for a map that cannot be undone.
+    """
+    inverse = whole.inverse()
+    match inverse:
+        case Affine():
+            return lambda note: _raw_pixels(note, inverse)
+        case TimeMap():
+            return lambda note: [inverse.forward(note[0]), inverse.forward(note[1])]
+        case Edits():
+            return lambda note: [inverse.forward(note[0]), inverse.forward(note[1], end=True)]
+
+
+def _raw_pixels(note: Note, inverse: Affine) -> list[float]:
+    if isinstance(note[2], str):
+        return [float(number) for number in inverse.forward(np.array([note[:2]], dtype=np.float64))[0]]
+    corners = np.array([[x, y] for x in (note[0], note[2]) for y in (note[1], note[3])], dtype=np.float64)
+    moved = inverse.forward(corners)
+    return [float(number) for number in (*moved.min(axis=0), *moved.max(axis=0))]
+
+
+def _is_raw(numbers: Sequence[float], raw_bytes: int | None) -> bool:
+    """Whether raw coordinates are finite; those of a text lie in it, which has at most as many characters as bytes."""
+    if not all(map(math.isfinite, numbers)):
+        return False
+    return raw_bytes is None or all(0 <= number <= raw_bytes for number in numbers)

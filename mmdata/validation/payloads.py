@@ -1,0 +1,162 @@
+"""Decodes the payloads of a record, and compares them with the schema and the measures.
+
+What a file's header promises is read before the file is decoded, so that a hostile one cannot ask for more memory than there is.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import soundfile
+
+from mmdata.errors import RecordError
+from mmdata.formats import Format
+from mmdata.schema import FieldType
+from mmdata.validation.findings import Notes, shown
+from mmdata.values import Array, Audio, Image, Text, Value
+
+Sizes = Mapping[str, int | float]
+"""What a payload's own header says of its size, by the name of the measure."""
+
+_MOST_VALUES = 1 << 28
+_PICTURES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_RECORDINGS = {"flac": ("FLAC", "PCM_16"), "wav": ("WAV", "PCM_16"), "ogg": ("OGG", "VORBIS")}
+_PRIVATE = frozenset(["exif", "icc_profile", "xmp", "comment", "photoshop", "XML:com.adobe.xmp", "Raw profile type exif"])
+_ENDS = {"jpg": b"\xff\xd9", "png": b"IEND\xaeB`\x82", "webp": b""}
+
+
+def read_payload(payload: bytes, format_: Format[Any], type_: FieldType, notes: Notes) -> Value | None:
+    """Return the value of a payload that is not empty; None where it does not decode, which is noted."""
+    notes.covered("payloads")
+    try:
+        _check_head(payload, format_.format, notes)
+        value: Value = format_.decode(payload)
+    except RecordError as error:
+        notes.error("payloads", str(error))
+        return None
+    except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a damaged payload is a finding
+        notes.error("payloads", f"decoding it raises {type(error).__name__}: {error}")
+        return None
+    for problem in _type_problems(value, type_):
+        notes.error("payloads", problem)
+    return value
+
+
+def _check_head(payload: bytes, name: str, notes: Notes) -> None:
+    """Check what the header of a payload says. Raises RecordError where it must not be decoded."""
+    if name in _PICTURES:
+        _check_picture(payload, name, notes)
+    elif name in _RECORDINGS:
+        _check_recording(payload, name, notes)
+    elif name == "npy":
+        _check_array(payload)
+
+
+def _check_picture(payload: bytes, name: str, notes: Notes) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        try:
+            picture = PIL.Image.open(BytesIO(payload), formats=[_PICTURES[name]])
+        except Exception as error:
+            raise RecordError(f"it is no {_PICTURES[name]} picture", str(error)) from error
+    _check_values(3 * picture.width * picture.height)
+    if picture.mode != "RGB":
+        notes.error("payloads", f"the picture is {picture.mode}, it must be RGB")
+    if private := sorted(_PRIVATE & {str(key) for key in picture.info}):
+        notes.error("payloads", f"the picture holds metadata: {', '.join(private)}")
+    is_cut = int.from_bytes(payload[4:8], "little") + 8 != len(payload) if name == "webp" else not payload.endswith(_ENDS[name])
+    if is_cut:
+        raise RecordError("the picture ends early, or something follows it")
+
+
+def _check_recording(payload: bytes, name: str, notes: Notes) -> None:
+    try:
+        info = soundfile.info(BytesIO(payload))
+    except RuntimeError as error:
+        raise RecordError("it is no recording", str(error)) from error
+    if (info.format, info.subtype) != _RECORDINGS[name]:
+        container, subtype = _RECORDINGS[name]
+        notes.error("payloads", f"the recording is {info.format} {info.subtype}, it must be {container} {subtype}")
+    _check_values(info.frames * info.channels)
+
+
+def _check_array(payload: bytes) -> None:
+    file = BytesIO(payload)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise RecordError("array cannot be read", f"npy version {version}, it must be (1, 0)")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise RecordError("array cannot be read", str(error)) from error
+    if dtype.hasobject or fortran:
+        raise RecordError("array cannot be read", "it must be plain numbers in C order")
+    if (size := math.prod(shape) * dtype.itemsize) != len(payload) - file.tell():
+        raise RecordError("array cannot be read", f"{size} bytes are promised, {len(payload) - file.tell()} are there")
+
+
+def _check_values(count: int) -> None:
+    if not 0 < count <= _MOST_VALUES:
+        raise RecordError("it says of itself that it is empty or too large to decode", f"{count} values")
+
+
+def _type_problems(value: Value, type_: FieldType) -> list[str]:
+    match value:
+        case Image():
+            return _differs(value.pixels, type_)
+        case Audio():
+            rate = [] if type_.rate in {None, value.rate} else [f"its rate is {value.rate} Hz, the schema says {type_.rate}"]
+            return rate + _differs(value.samples, type_)
+        case Array():
+            return _differs(value.array, type_)
+        case _:
+            return []
+
+
+def _differs(array: np.ndarray[Any, Any], type_: FieldType) -> list[str]:
+    problems = []
+    if type_.dtype is not None and array.dtype.name != type_.dtype:
+        problems.append(f"its dtype is {array.dtype}, the schema says {type_.dtype}")
+    if type_.shape is not None and not _fits(array.shape, type_.shape):
+        problems.append(f"its shape is {list(array.shape)}, the schema says {list(type_.shape)}")
+    return problems
+
+
+def _fits(shape: Sequence[int], promised: Sequence[int | None]) -> bool:
+    return len(shape) == len(promised) and all(wanted in (None, size) for size, wanted in zip(shape, promised, strict=True))
+
+
+def check_measures(name: str, value: Value | None, type_: FieldType, measures: Mapping[str, Any], notes: Notes) -> None:
+    """Check the built-in measures of a field against its value; those of an absent field are zero."""
+    for measure, actual in _sizes(value, type_).items():
+        notes.covered("measures")
+        if (told := measures.get(f"{name}.{measure}")) != actual:
+            notes.error("measures", f"{name}.{measure} is {shown(told)}, but the payload has {actual}")
+
+
+def _sizes(value: Value | None, type_: FieldType) -> Sizes:
+    match value:
+        case Image():
+            return {"width": value.pixels.shape[1], "height": value.pixels.shape[0]}
+        case Audio():
+            return {"seconds": value.seconds}
+        case Text():
+            return {"characters": len(value.text)}
+        case Array() if type_.kind == "tokens":
+            return {"tokens": value.array.size}
+        case None:
+            zero: dict[str, Sizes] = {
+                "image": {"width": 0, "height": 0},
+                "audio": {"seconds": 0.0},
+                "text": {"characters": 0},
+                "tokens": {"tokens": 0},
+            }
+            return zero.get(type_.kind, {})
+        case _:
+            return {}

@@ -1,0 +1,139 @@
+"""Every rank has equally many steps, and the ranks' parts together are the same batch whatever their number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmdata.errors import ConfigError
+from mmdata.loader.options import Last, LoaderOptions, Ranks
+from mmdata.loader.order import Order
+from mmdata.loader.schedule import Place, Schedule, StepSampler
+
+COUNTS = [5, 7, 3, 8, 1, 6, 7]
+
+
+def schedule(batch_size: int, rank: int = 0, world_size: int = 1, last: Last = "drop") -> Schedule:
+    """Return a schedule over 37 records."""
+    return Schedule(Order(COUNTS, 3, window=2), batch_size, Ranks(rank, world_size), last)
+
+
+@pytest.mark.parametrize("last", ["drop", "pad"])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])
+def test_the_whole_batch_is_the_same_for_every_world_size(world_size: int, last: Last) -> None:
+    """The parts of the ranks, one after the other, are the batch of one process, in every step and epoch."""
+    alone = schedule(12, last=last)
+    parts = [schedule(12, rank, world_size, last) for rank in range(world_size)]
+    for epoch in range(3):
+        for step in range(alone.steps):
+            place = Place(epoch, step)
+            together = np.concatenate([part.indices(place) for part in parts])
+            assert together.tolist() == alone.indices(place).tolist()
+            padding = np.concatenate([part.rows(place).padding for part in parts])
+            assert padding.tolist() == alone.rows(place).padding.tolist()
+    assert {part.steps for part in parts} == {alone.steps}
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 37), (5, 7), (36, 1), (37, 1)])
+def test_drop_leaves_out_what_fills_no_batch(batch_size: int, steps: int) -> None:
+    """With `drop` an epoch has only whole batches, and no record twice."""
+    dropping = schedule(batch_size)
+    indices = np.concatenate([dropping.indices(Place(0, step)) for step in range(dropping.steps)])
+    assert dropping.steps == steps
+    assert len(set(indices.tolist())) == len(indices) == steps * batch_size
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 37), (5, 8), (36, 2), (37, 1), (100, 1)])
+def test_pad_covers_the_epoch_and_marks_repeats(batch_size: int, steps: int) -> None:
+    """With `pad` every record occurs once, and all that is more is marked and repeats the epoch's start."""
+    padding = schedule(batch_size, last="pad")
+    rows = [padding.rows(Place(1, step)) for step in range(padding.steps)]
+    marked = np.concatenate([row.padding for row in rows])
+    indices = np.concatenate([padding.indices(Place(1, step)) for step in range(padding.steps)])
+    assert padding.steps == steps
+    assert sorted(indices[~marked].tolist()) == list(range(37))
+    assert indices[marked].tolist() == np.resize(indices[:37], marked.sum()).tolist()
+
+
+def test_steps_follow_each_other_through_epochs() -> None:
+    """After the last step of an epoch comes the first one of the next."""
+    three = schedule(12)
+    assert three.after(Place(0, 0)) == Place(0, 1)
+    assert three.after(Place(0, 2)) == Place(1, 0)
+
+
+@pytest.mark.parametrize("step", [-1, 3])
+def test_a_step_that_the_epoch_does_not_have_is_refused(step: int) -> None:
+    """Steps below 0 or beyond the last one are an IndexError."""
+    with pytest.raises(IndexError, match="from 0 to 2"):
+        schedule(12).rows(Place(0, step))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world_size", "said"),
+    [(10, 3, "9 and 12 would fit"), (2, 3, "3 would fit"), (0, 1, "at least 1"), (38, 1, "at most 37, or last='pad'")],
+)
+def test_batch_sizes_that_do_not_fit_say_which_do(batch_size: int, world_size: int, said: str) -> None:
+    """A batch that cannot be divided, or that no epoch fills, is refused with what would fit."""
+    with pytest.raises(ConfigError, match=said):
+        schedule(batch_size, 0, world_size)
+
+
+def test_the_sampler_goes_through_epochs() -> None:
+    """Each iteration of a sampler is the next epoch; `set_epoch` chooses it."""
+    six = schedule(6)
+    sampler = StepSampler(six)
+    epochs = [[six.indices(Place(epoch, step)).tolist() for step in range(six.steps)] for epoch in range(3)]
+    assert len(sampler) == six.steps == 6
+    assert [list(sampler), list(sampler)] == epochs[:2]
+    sampler.set_epoch(0)
+    assert [list(sampler), list(sampler), list(sampler)] == epochs
+
+
+def test_ranks_are_given_or_taken_from_the_environment() -> None:
+    """What is given wins; else torchrun's variables; else there is one process."""
+    environment = {"RANK": "2", "WORLD_SIZE": "4"}
+    assert Ranks.of(None, None, environment) == Ranks(2, 4)
+    assert Ranks.of(0, 2, environment) == Ranks(0, 2)
+    assert Ranks.of(None, None, {}) == Ranks(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("rank", "world_size", "environment", "said"),
+    [
+        (1, None, {}, "belong together"),
+        (None, None, {"RANK": "0"}, "RANK and WORLD_SIZE belong together"),
+        (None, None, {"RANK": "x", "WORLD_SIZE": "2"}, "RANK must be a whole number, not 'x'"),
+        (2, 2, {}, "rank 2 does not fit world_size 2"),
+        (-1, 2, {}, "rank -1 does not fit"),
+    ],
+)
+def test_ranks_that_make_no_sense_are_refused(
+    rank: int | None, world_size: int | None, environment: dict[str, str], said: str
+) -> None:
+    """Half of a pair, no number, and a rank beyond the world size are ConfigErrors."""
+    with pytest.raises(ConfigError, match=said):
+        Ranks.of(rank, world_size, environment)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("window", 0), ("max_tokens", 0), ("threads", 0), ("prefetch", -1), ("max_seconds", 0.0), ("max_seconds", float("nan"))],
+)
+def test_options_out_of_range_are_refused_by_name(option: str, value: float) -> None:
+    """An option out of its range is a ConfigError that names it."""
+    with pytest.raises(ConfigError, match=option):
+        LoaderOptions(**{option: value})  # type: ignore[arg-type]
+
+
+def test_an_unknown_last_is_refused() -> None:
+    """`last` is one of two words."""
+    with pytest.raises(ConfigError, match="'drop' or 'pad', not 'keep'"):
+        LoaderOptions(last="keep")  # type: ignore[arg-type]
+
+
+def test_ranks_of_one_machine_share_its_cores() -> None:
+    """The number of threads is the one given, or a share of the cores that is never zero."""
+    assert LoaderOptions(threads=3).thread_count({"LOCAL_WORLD_SIZE": "8"}) == 3
+    assert LoaderOptions().thread_count({"LOCAL_WORLD_SIZE": "100000"}) == 1
+    assert 1 <= LoaderOptions().thread_count({}) <= 16
