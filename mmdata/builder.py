@@ -71,7 +71,8 @@ def build(
     else:
         with folder.held():
             folder.claim(identity, versions())
-            _Build(plan, folder, workers or os.cpu_count() or 1, progress).run()
+            with LocalEngine(workers or os.cpu_count() or 1, folder.work) as engine:
+                _Build(plan, folder, engine, progress).run()
     folder.clear()
     return Dataset(folder.out)
 
@@ -91,7 +92,7 @@ def _refuse_another(out: Path, identity: dict[str, Any]) -> None:
 class _Build:
     plan: Plan
     folder: BuildFolder
-    workers: int
+    engine: LocalEngine
     progress: Report
 
     def run(self) -> None:
@@ -105,8 +106,7 @@ class _Build:
         describe(account, _identity(self.plan), fingerprint, artifacts, stages)
 
     def _fit(self) -> tuple[list[Stage], dict[str, str]]:
-        engine = LocalEngine[Any](self.workers)
-        return Fitting(self.plan, self.folder.artifacts, self.folder.fit, engine)(self._phase)
+        return Fitting(self.plan, self.folder.artifacts, self.folder.fit, self.engine)(self._phase)
 
     def _build_shards(self, job: ShardJob) -> None:
         committed = self.folder.committed()
@@ -118,7 +118,7 @@ class _Build:
         ]
         for commit in commits:
             commit.advance()
-        for task in LocalEngine[Task](self.workers).run(job, pending, tick):
+        for task in self.engine.run(job, pending, tick):
             commits[SPLITS.index(task.split)].advance()
 
     def _phase(self, name: str, total: int) -> Tick:

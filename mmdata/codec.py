@@ -73,7 +73,7 @@ class Codec:
             for name, type_ in self.schema.fields.items()
             for measure, scalar in _BUILT_IN.get(type_.kind, {}).items()
         }
-        return {**built_in, **self.schema.measures}
+        return dict(sorted({**built_in, **self.schema.measures}.items()))
 
     def measure(self, record: Record) -> dict[str, Scalar]:
         """Return the record's measures; those of an absent field are zero."""

@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 
 
 @contextmanager
-def publishing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; when the block ends well it is flushed to the disk and takes the name `path`.
+def publishing(path: Path, work: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file; when the block ends well it is flushed to the disk and takes the name `path`.
 
-    When the block fails, the temporary file is removed and `path` is left as it was.
+    When the block fails, the temporary file is removed and `path` is left as it was. A process that is killed leaves its
+    temporary file behind; it stands in `work` (on the same file system), by default beside `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = (work or path.parent) / f".{path.name}.{os.getpid()}.tmp"
     try:
         with temporary.open("wb") as file:
             yield file
@@ -28,9 +29,9 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def publish(path: Path, content: bytes) -> None:
-    """Write a whole file so that it is never seen incomplete."""
-    with publishing(path) as file:
+def publish(path: Path, content: bytes, work: Path | None = None) -> None:
+    """Write a whole file so that it is never seen incomplete; see `publishing`."""
+    with publishing(path, work) as file:
         file.write(content)
 
 

@@ -59,7 +59,7 @@ class Fitting:
     plan: Plan
     artifacts: Path
     work: Path
-    engine: LocalEngine[FitTask]
+    engine: LocalEngine
 
     def __call__(self, start: Callable[[str, int], Tick]) -> tuple[list[Stage], dict[str, str]]:
         """Return the stages with what they learned, and the sha256 of every artifact by file.
@@ -83,7 +83,7 @@ class Fitting:
             files = stage.reduce(self._observed(number, stage, stages, start))
             self.artifacts.mkdir(exist_ok=True)
             for name, content in sorted(files.items()):
-                publish(self._file(number, name), content)
+                publish(self._file(number, name), content, self.work)
             publish(done, canonical_json(sorted(files)).encode())
         return {name: self._file(number, name).read_bytes() for name in json.loads(done.read_bytes())}
 

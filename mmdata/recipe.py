@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SerializeAsAny, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator
 
 from mmdata.errors import RecipeError
 from mmdata.formats import AnyFormat
@@ -81,6 +81,12 @@ class Recipe(_Part):
     max_rejects: Annotated[int | float, BeforeValidator(_share)] = Field(
         0.1, ge=0, description="how many rows may be rejected as errors: a count, a share below 1, or '10%'"
     )
+
+    @field_validator("fields", "metadata", "output")
+    @classmethod
+    def _sorted(cls, named: dict[str, Any]) -> dict[str, Any]:
+        """The order in which a file names things must not reach the bytes of the dataset."""
+        return dict(sorted(named.items()))
 
     _base: Path = PrivateAttr(default_factory=Path)
     _lines: Lines = PrivateAttr(default_factory=Lines)

@@ -145,7 +145,7 @@ def describe(
 ) -> None:
     """Write `rejects.parquet`, and last of all `dataset.json`."""
     out = account.folder.out
-    publish(out / "rejects.parquet", parquet_bytes(account.rejects))
+    publish(out / "rejects.parquet", parquet_bytes(account.rejects), account.folder.work)
     files = [*sorted(account.folder.index.glob("*.parquet")), out / "rejects.parquet"]
     recipe = account.plan.recipe
     learned = {name: found for stage in stages if isinstance(stage, FitStage) for name, found in stage.statistics().items()}
@@ -165,4 +165,6 @@ def describe(
         "artifacts": dict(artifacts),
         "statistics": account.statistics() | learned,
     }
-    publish(out / DESCRIPTION, canonical_json({**description, "checksum": digest_of_json(description)}).encode())
+    publish(
+        out / DESCRIPTION, canonical_json({**description, "checksum": digest_of_json(description)}).encode(), account.folder.work
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_STREAM_INFO_END = 42  # "fLaC", a block header of 4 bytes, 34 bytes of stream information
+STREAM_INFO_END = 42  # "fLaC", a block header of 4 bytes, 34 bytes of stream information
 _LONGEST_HEADER = 16
+_LONGEST_FRAME = 1 << 18  # bytes; what is left of a file after more than that is no frame
 
 
 class LastFrame(NamedTuple):
@@ -28,19 +29,28 @@ def with_stated_samples(data: bytes, samples: int) -> bytes:
 
 def last_frame(data: bytes) -> LastFrame | None:
     """Return the last frame that begins in a FLAC file; None where there is none."""
+    # The second byte says whether blocks are of one size; the checksum of the header settles which one is meant.
+    position, end = max(_last_header(data, sync) for sync in (b"\xff\xf8", b"\xff\xf9"))
+    if position < 0:
+        return None
+    short = len(data) - position <= _LONGEST_FRAME
+    return LastFrame(end, short and _checksum(data[position:], 16, 0x8005) == 0)
+
+
+def _last_header(data: bytes, sync: bytes) -> tuple[int, int]:
+    """Return where the last frame that begins with `sync` begins, and the number of samples up to its end; -1 for none."""
     block_size = int.from_bytes(data[8:10], "big")
-    position = data.rfind(b"\xff", _STREAM_INFO_END)
-    while position >= 0:
+    position = len(data)
+    while (position := data.rfind(sync, STREAM_INFO_END, position)) >= 0:
         end = _end_of_frame(data[position : position + _LONGEST_HEADER], block_size)
         if end is not None:
-            return LastFrame(end, _checksum(data[position:], 16, 0x8005) == 0)
-        position = data.rfind(b"\xff", _STREAM_INFO_END, position)
-    return None
+            return position, end
+    return -1, 0
 
 
 def _end_of_frame(header: bytes, block_size: int) -> int | None:
     """Return the number of samples up to the end of the frame with this header; None where it is no header."""
-    if len(header) < 6 or header[1] not in (0xF8, 0xF9) or header[4] == 0xFF:
+    if len(header) < 6 or header[4] == 0xFF:
         return None
     size_code, rate_code = header[2] >> 4, header[2] & 15
     # The number is coded like a UTF-8 character, of up to 7 bytes: the leading ones give its length.

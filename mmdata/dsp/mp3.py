@@ -65,7 +65,8 @@ def frames_of(data: bytes) -> Frames:
 
 def _next_frame(data: bytes, position: int, kind: tuple[int, int]) -> int:
     """Return where the next frame of the same kind begins; two in a row are asked for, since two bytes alone prove little."""
-    while (position := data.find(b"\xff", position)) >= 0:
+    sync = b"\xff" + bytes(kind[:1])
+    while (position := data.find(sync, position)) >= 0:
         length = _length_at(data, position)
         after = position + length
         if length and _kind(data, position) == kind and _length_at(data, after) and _kind(data, after) == kind:
@@ -86,8 +87,8 @@ def with_length(data: bytes, frames: Frames) -> bytes:
 
 
 def _kind(data: bytes, position: int) -> tuple[int, int]:
-    """Return version and layer, and sampling rate, of a frame, as coded: the same in every frame of a file."""
-    return (data[position + 1] & 0xFE, data[position + 2] & 0x0C) if position + 2 < len(data) else (0, 0)
+    """Return version, layer and protection, and sampling rate, of a frame, as coded: the same in every frame of a file."""
+    return (data[position + 1], data[position + 2] & 0x0C) if position + 2 < len(data) else (0, 0)
 
 
 def _length_at(data: bytes, position: int) -> int:

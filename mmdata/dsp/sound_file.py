@@ -20,8 +20,6 @@ from mmdata.errors import RecordError
 SoundFormat = Literal["WAV", "AIFF", "FLAC", "OGG", "MP3"]
 Samples = NDArray[np.float32]
 
-_STREAM_INFO_END = 42
-
 
 @dataclass(frozen=True)
 class SoundFile:
@@ -37,7 +35,8 @@ def format_of(data: bytes) -> SoundFormat | None:
         return "WAV"
     if data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
         return "AIFF"
-    if data[:4] == b"OggS":
+    # The first page of an Ogg file holds nothing but the first packet of the codec, which begins with its name.
+    if data[:4] == b"OggS" and (len(data) < 36 or data[28:35] == b"\x01vorbis" or data[28:36] == b"OpusHead"):
         return "OGG"
     start = mp3.after_tags(data)
     if data[start : start + 4] == b"fLaC":
@@ -79,7 +78,7 @@ def _prepared(data: bytes, found: SoundFormat) -> SoundFile:
 
 
 def _prepared_flac(data: bytes) -> bytes:
-    if len(data) < _STREAM_INFO_END:
+    if len(data) < flac.STREAM_INFO_END:
         raise RecordError("recording is truncated", f"the file ends after {len(data)} bytes, in its header")
     if flac.stated_samples(data):
         return data
@@ -109,7 +108,8 @@ def _decode(file: SoundFile, max_seconds: float) -> tuple[Samples, int]:
             samples: Samples = sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise RecordError(_what_is_wrong(file), str(error.error_string)) from error
-    if len(samples) < stated:
+    # Of WAV and AIFF files the chunks were checked; there only a compressed codec's own delay can make a difference.
+    if file.format not in ("WAV", "AIFF") and len(samples) < stated:
         raise RecordError(_what_is_wrong(file), f"{len(samples)} of {stated} samples could be decoded")
     return samples, rate
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import connection
-from typing import Any, Generic, Protocol, TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
 from mmdata.errors import MmdataError
 
@@ -31,29 +34,46 @@ class Job(Protocol[T_contra]):
         """Carry out one task and leave its result on the disk."""
 
 
-@dataclass(frozen=True)
-class LocalEngine(Generic[T]):
-    """Runs tasks in `workers` processes. The result does not depend on how many."""
+class LocalEngine:
+    """A pool of `workers` processes that carries out tasks; the result does not depend on how many there are.
 
-    workers: int
+    The processes start with the first task and serve all jobs until the engine is closed; use it in a `with` block.
+    """
+
+    def __init__(self, workers: int, work: Path) -> None:
+        """Keep the jobs that workers read in the folder `work`, which must exist."""
+        self._workers = workers
+        self._work = work
+        self._jobs = 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._context = multiprocessing.get_context("spawn")
+        self._counters = self._context.Array("q", 2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pool is not None:
+            _stop(self._pool)
 
     def run(self, job: Job[T], tasks: Sequence[T], progress: Tick) -> Iterator[T]:
         """Carry out all tasks; yield each when it is done, in the order of completion."""
         if not tasks:
             return
-        context = multiprocessing.get_context("spawn")
-        counters = context.Array("q", 2)
-        processes = min(self.workers, len(tasks))
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(job, counters))
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=self._context, initializer=_start_worker, initargs=(self._counters,)
+            )
+        self._jobs += 1
+        path = self._work / f"job-{self._jobs}.pickle"
+        path.write_bytes(pickle.dumps(job))
         try:
-            pending = {pool.submit(_work, task): task for task in tasks}
-            yield from _finished(pending, lambda: progress(*_take(counters)))
+            pending = {self._pool.submit(_work, path, task): task for task in tasks}
+            yield from _finished(pending, lambda: progress(*_take(self._counters)))
         except BrokenProcessPool as error:
             raise MmdataError(
-                "a worker process died (out of memory, or a decoder crashed); run the build again to resume"
+                "a worker process died (out of memory, or a decoder crashed); run the build again to go on"
             ) from error
-        finally:
-            _stop(pool)
 
 
 def _finished(pending: dict[Future[None], T], poll: Callable[[], None]) -> Iterator[T]:
@@ -83,16 +103,18 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-_worker: tuple[Job[Any], Tick] | None = None
+_tick: Tick | None = None
+"""Set once in each worker process, which belongs to the pool."""
 
 
-def _start_worker(job: Job[Any], counters: Any) -> None:  # noqa: ANN401 - see _take
+def _start_worker(counters: Any) -> None:  # noqa: ANN401 - see _take
     """Prepare a worker process: one thread for each library, Ctrl-C left to the parent, and no life without the parent."""
-    global _worker  # noqa: PLW0603 - the process belongs to the pool
+    global _tick  # noqa: PLW0603 - see its docstring
     import cv2
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
     cv2.setNumThreads(1)
     threadpool_limits(1)
@@ -102,7 +124,7 @@ def _start_worker(job: Job[Any], counters: Any) -> None:  # noqa: ANN401 - see _
             counters[0] += rows
             counters[1] += rejects
 
-    _worker = job, tick
+    _tick = tick
 
 
 def _follow_parent() -> None:
@@ -112,7 +134,12 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _work(task: Any) -> None:  # noqa: ANN401 - whatever the job takes
-    assert _worker is not None
-    job, tick = _worker
-    job(task, tick)
+@lru_cache(maxsize=1)
+def _job_at(path: Path) -> Job[Any]:
+    job: Job[Any] = pickle.loads(path.read_bytes())  # noqa: S301 - the parent wrote it a moment ago
+    return job
+
+
+def _work(path: Path, task: Any) -> None:  # noqa: ANN401 - whatever the job takes
+    assert _tick is not None
+    _job_at(path)(task, _tick)

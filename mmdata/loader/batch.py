@@ -29,8 +29,9 @@ class Batch:
     list of str. Smaller ones are padded with zeros at the end of each axis that varies: pictures at the bottom and the right,
     recordings in samples, arrays in the axes whose size the schema leaves open (the first one, where it knows no shape).
 
-    `lengths`: the sizes without padding; int64 [batch, 2] (height, width) for images, int64 [batch] for audio (samples) and
-    tokens, int64 [batch] or [batch, axes] for arrays, none where the shape is fixed. An absent field has length 0.
+    `lengths`: the sizes without padding; int64 [batch, 2] (height, width) for images; int64 [batch] for tokens, and for audio
+    (samples), or [batch, 2] (channels, samples) where the schema leaves the channels open; int64 [batch] or [batch, axes] for
+    arrays, none where the shape is fixed. An absent field has length 0.
 
     `padding` and `substituted`, bool [batch]: rows that repeat the epoch's start to fill its last batch, and rows that stand in
     for a record that could not be read. `epoch` and `step` count from 0; -1 where a plain `DataLoader` made the batch.
@@ -141,7 +142,7 @@ def _varying(type_: FieldType) -> tuple[int, ...]:
         case "image":
             return 0, 1
         case "audio":
-            return (1,)
+            return (0, 1) if channels_of(type_) is None else (1,)
         case "array" if type_.shape is not None:
             return tuple(axis for axis, size in enumerate(type_.shape) if size is None)
         case _:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,7 +72,8 @@ class Loader:
         self._threads, self._prefetch = options.thread_count(environment), options.prefetch
         self._ledger = Ledger(logging.getLogger("mmdata.loader"))
         self._next = Place(0, 0)
-        self._running: Iterator[Prepared] | None = None
+        self._running: Generator[Prepared] | None = None
+        self._stop: weakref.finalize[..., Loader] | None = None
 
     @property
     def ledger(self) -> tuple[Substitution, ...]:
@@ -89,6 +91,8 @@ class Loader:
     def _advance(self) -> Batch:
         if self._running is None:
             self._running = self._pipeline.run(self.schedule.onward(self._next), self._threads, self._prefetch)
+            # Also when the loader is forgotten, or the program ends: threads must be gone before the interpreter is.
+            self._stop = weakref.finalize(self, self._running.close)
         try:
             prepared = next(self._running)
         except BaseException:
@@ -114,9 +118,9 @@ class Loader:
 
     def close(self) -> None:
         """End the threads and drop what they prepared; the loader can be used again afterwards."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.close()  # type: ignore[attr-defined]  # it is a generator
+        self._running = None
+        if self._stop is not None:
+            self._stop()
 
     def __enter__(self) -> Self:
         return self

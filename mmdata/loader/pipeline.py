@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class Pipeline:
         self._schedule = schedule
         self._transfer = transfer
 
-    def run(self, places: Iterable[Place], threads: int, prefetch: int) -> Iterator[Prepared]:
+    def run(self, places: Iterable[Place], threads: int, prefetch: int) -> Generator[Prepared]:
         """Yield the batches of these places in order, while up to `prefetch` later ones are being prepared.
 
         Closing the iterator drops what is not ready and ends the threads.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from array import array
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NoReturn
 
 import numpy as np
@@ -57,9 +58,10 @@ class DelimitedTable:
         except csv.Error as error:
             raise RecordError("row is not valid CSV", f"row at byte {start}: {error}; {_HINT}") from error
 
-    def _reader(self, lines: io.StringIO | _Lines) -> csv.Reader:
-        quoting = csv.QUOTE_MINIMAL if self._quotes else csv.QUOTE_NONE
-        return csv.reader(lines, delimiter=self._delimiter, quoting=quoting, strict=True)
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        if self._quotes:
+            return csv.reader(lines, delimiter=self._delimiter, strict=True)
+        return csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
 
     def _bounds_of_rows(self) -> NDArray[np.int64]:
         """Return where each row begins, the header first, and where the last one ends: int64 [rows + 2]."""
@@ -67,7 +69,7 @@ class DelimitedTable:
         reader = self._reader(lines)
         bounds = array("q")
         while True:
-            start, line = lines.place, reader.line_num + 1
+            start, line = lines.place, lines.number + 1
             try:
                 is_row = bool(next(reader))
             except StopIteration:
@@ -82,11 +84,10 @@ class DelimitedTable:
         return np.array(bounds, np.int64)
 
     def _refuse(self, line: int, error: csv.Error) -> NoReturn:
-        """Give up: where a quote is not closed, nobody can say where the next row begins."""
-        found = f"a cell has an opening quote and no end ({error}); close the quote, or double one that is part of the text"
-        raise SourceError(
-            f"{self._raw.name}:{line}: {found}; {_HINT}; long texts fit better into JSON Lines or Parquet"
-        ) from error
+        """Give up: where a quote is not closed, nothing tells where the next row begins."""
+        found = f"the row that begins here has a cell without an end ({error})"
+        advice = f"close its quotes, or double those that belong to the text; {_HINT}; keep long texts in JSON Lines or Parquet"
+        raise SourceError(f"{self._raw.name}:{line}: {found}; {advice}") from error
 
 
 class _Lines:
@@ -94,6 +95,7 @@ class _Lines:
 
     def __init__(self, raw: RawFile) -> None:
         self.place = raw.text_start()
+        self.number = 0
         self.ended = False
         self._name = raw.name
         self._file: BinaryIO = raw.file
@@ -110,5 +112,6 @@ class _Lines:
             self.ended = True
             raise StopIteration
         self.place += len(line)
+        self.number += 1
         # Damaged characters matter only when their row is read.
         return line.decode("utf-8", "surrogateescape")

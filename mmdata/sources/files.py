@@ -89,8 +89,7 @@ class FilesSource:
         group = self._rows[range(len(self))[index]]
         columns = dict(group.names)
         for column, path in group.files:
-            if not path.isprintable():
-                _check_encoding(path)
+            _check_encoding(path)
             if column in columns:
                 raise RecordError("two files have the same key and column", f"{column!r}: {columns[column]!r} and {path!r}")
             columns[column] = path
@@ -153,14 +152,15 @@ def _walked(root: Path) -> Iterator[tuple[str, bool]]:
         folder = pending.pop()
         try:
             with os.scandir(root / folder) as entries:
-                for entry in entries:
-                    path = folder + entry.name
-                    is_folder = entry.is_dir()
-                    if entry.name.startswith(".") or entry.name.lower() in _LEFT_BY_SYSTEMS:
-                        yield path + "/" * is_folder, False
-                    elif is_folder and not entry.is_symlink():
-                        pending.append(f"{path}/")
-                    else:
-                        yield path + "/" * is_folder, not is_folder and (entry.is_file() or entry.is_symlink())
+                found = list(entries)
         except OSError as error:
             raise SourceError(f"{root / folder}: the folder cannot be listed: {error.strerror}") from error
+        for entry in found:
+            is_folder = os.path.isdir(entry)  # noqa: PTH112 - unlike entry.is_dir, it takes a link to itself for no folder
+            path = folder + entry.name + "/" * is_folder
+            if entry.name.startswith(".") or entry.name.lower() in _LEFT_BY_SYSTEMS:
+                yield path, False
+            elif is_folder and not entry.is_symlink():
+                pending.append(path)
+            else:
+                yield path, not is_folder and (entry.is_symlink() or entry.is_file())

@@ -38,7 +38,7 @@ class LocalFolder:
         try:
             place = os.path.realpath(os.path.join(self._root, path))  # noqa: PTH118 - pathlib has no such order
             if not (self._outside or self._holds(place)):
-                detail = f"{path!r} leads to {place!r}; set source.outside: true if a manifest may name such files"
+                detail = f"{path!r} leads to {place!r}; a manifest may name such files where source.outside is true"
                 raise RecordError("path leads outside of the corpus", detail)
             # Opening a pipe would wait for ever, so what is no plain file is turned away before.
             if not stat.S_ISREG(os.stat(place).st_mode):  # noqa: PTH116 - a Path for each file costs more than the call

@@ -16,7 +16,7 @@ _BLOCK = 1 << 20
 _LONGEST_LINE = 1 << 26
 _DEEPEST = 64
 _NEWLINE = 10
-_FILLED = ~np.isin(np.arange(256), list(b" \t\r\n"))
+_BLANKS = b" \t\r\n"
 
 
 class JsonlTable:
@@ -27,7 +27,7 @@ class JsonlTable:
     def __init__(self, raw: RawFile) -> None:
         """Find where the rows begin; nothing is parsed yet. Raises SourceError."""
         self._raw = raw
-        self._bounds = np.append(_row_starts(raw), raw.size)
+        self._bounds = np.append(row_starts(raw), raw.size)
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -47,16 +47,15 @@ class JsonlTable:
             raise RecordError("manifest line is not valid JSON", f"line at byte {start}: {error}") from error
 
 
-def _row_starts(raw: RawFile) -> NDArray[np.int64]:
+def row_starts(raw: RawFile, block_size: int = _BLOCK) -> NDArray[np.int64]:
     """Return where each line that is not blank begins, int64 [rows]; up to blanks before it, which JSON skips."""
     starts = []
     place, line_is_blank = raw.text_start(), True
-    while block := raw.read(place, place + _BLOCK):
+    while block := raw.read(place, place + block_size):
         data = np.frombuffer(block, np.uint8)
         after_breaks = np.flatnonzero(data == _NEWLINE) + 1
         bounds = np.concatenate([[0], after_breaks, [len(data)]])
-        filled_before = np.concatenate([[0], np.cumsum(_FILLED[data])])[bounds]
-        filled = np.diff(filled_before) > 0
+        filled = _filled(block, bounds[:-1], bounds[1:])
         # The block's first line may be the rest of one that has its start in a block before.
         is_row = filled.copy()
         is_row[0] &= line_is_blank
@@ -64,6 +63,15 @@ def _row_starts(raw: RawFile) -> NDArray[np.int64]:
         line_is_blank = not filled[-1] and (line_is_blank or len(after_breaks) > 0)
         place += len(block)
     return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
+
+
+def _filled(block: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which stretches of a block are not blank. Nearly all lines show it by their first byte."""
+    data = np.frombuffer(block, np.uint8)
+    filled = (ends > starts) & ~np.isin(data[np.minimum(starts, len(data) - 1)], list(_BLANKS))
+    for number in np.flatnonzero(~filled & (ends - starts > 1)):
+        filled[number] = bool(block[starts[number] : ends[number]].strip(_BLANKS))
+    return filled
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -34,8 +34,10 @@ class Manifest(SourceConfig):
     path: str = Field(description="the manifest: a path, or a URL that fsspec can open")
     format: Literal["auto"] | Format = Field("auto", description="auto: by the suffix of the path")
     key: str | None = Field(None, description="the column with the row's key; by default the row's number, 000000012")
-    quotes: bool = Field(True, description="whether cells of CSV and TSV may stand in quotes; else a quote is a character")
-    outside: bool = Field(False, description="whether rows of a local manifest may name files outside of its folder")
+    quotes: bool = Field(
+        default=True, description="whether cells of CSV and TSV may stand in quotes; else a quote is a character"
+    )
+    outside: bool = Field(default=False, description="whether rows of a local manifest may name files outside of its folder")
 
     def open(self) -> ManifestSource:
         """List the rows. Raises SourceError where the manifest is missing, unreadable or empty."""

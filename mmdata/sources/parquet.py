@@ -26,7 +26,7 @@ class ParquetTable:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise SourceError(f"{raw.name}: is no readable Parquet file: {error}") from error
         self._bounds = np.cumsum([0, *counts])
-        self._latest: tuple[int, pa.Table] | None = None
+        self._latest: tuple[int, list[pa.ChunkedArray]] | None = None
 
     def __len__(self) -> int:
         return int(self._bounds[-1])
@@ -35,16 +35,15 @@ class ParquetTable:
         """Return one row: numbers, texts, bytes, lists and dicts, None for null. Raises RecordError where it is damaged."""
         number = int(np.searchsorted(self._bounds, index, side="right")) - 1
         try:
-            group = self._group(number)
             place = index - int(self._bounds[number])
-            return {name: group.column(name)[place].as_py() for name in self.columns}
+            return {name: column[place].as_py() for name, column in zip(self.columns, self._group(number), strict=True)}
         except UnicodeDecodeError as error:
             raise RecordError("row is not UTF-8", f"row {index} of the manifest: {error.reason}") from error
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise RecordError("row cannot be read", f"row group {number} of the manifest: {error}") from error
 
-    def _group(self, number: int) -> pa.Table:
+    def _group(self, number: int) -> list[pa.ChunkedArray]:
         if self._latest is None or self._latest[0] != number:
             self._latest = None  # frees the group before, so that two never stand in memory
-            self._latest = number, self._parquet.read_row_group(number)
+            self._latest = number, self._parquet.read_row_group(number).columns
         return self._latest[1]

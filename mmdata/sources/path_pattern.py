@@ -29,7 +29,7 @@ class PathPattern:
     def match(self, path: str) -> dict[str, str] | None:
         """Return what each name stands for in a path from the folder, or None where the path does not match.
 
-        Of several ways to match, names to the left take as much as they can: `{key}.{column}` takes `a.b.jpg` apart at its last dot.
+        Names to the left take as much as they can: `{key}.{column}` takes `a.b.jpg` apart at its last dot.
         """
         found = self._expression.fullmatch(path)
         return None if found is None else found.groupdict()

@@ -124,12 +124,12 @@ class Crop(FieldStage[Image]):
     )
     background: str = Field("#ffffff", pattern="^#[0-9a-fA-F]{6}$", description="Colour of the padding, as #rrggbb.")
 
-    @model_validator(mode="after")
     @property
     def random(self) -> bool:
         """Whether the place is drawn."""
         return self.mode == "random"
 
+    @model_validator(mode="after")
     def _check_options(self) -> Self:
         if (self.size is None) != (self.mode == "box"):
             wrong = "takes no size: the boxes decide" if self.mode == "box" else "needs a size"

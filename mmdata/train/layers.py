@@ -72,7 +72,8 @@ class Block(nn.Module):
         queries, keys, contents = projected.permute(2, 0, 3, 1, 4)
         seen = functional.scaled_dot_product_attention(queries, keys, contents, attn_mask=visible)
         values = values + self.attention_output(seen.transpose(1, 2).reshape(batch, steps, width))
-        return values + self.perceptron_output(functional.gelu(self.perceptron_input(self.perceptron_norm(values))))
+        changed: Tensor = self.perceptron_output(functional.gelu(self.perceptron_input(self.perceptron_norm(values))))
+        return values + changed
 
 
 class Transformer(nn.Module):
@@ -91,7 +92,8 @@ class Transformer(nn.Module):
         values = values + positions_of(steps, width, values.device)
         for block in self.blocks:
             values = block(values, visible)
-        return self.norm(values)
+        normalized: Tensor = self.norm(values)
+        return normalized
 
 
 class Pool(nn.Module):
@@ -111,4 +113,5 @@ class Pool(nn.Module):
         count = lengths[:, None].to(values.dtype)
         mean = (values * inside).sum(1) / count.clamp_min(1)
         largest = torch.where(inside.any(1), values.masked_fill(~inside, -torch.inf).amax(1), 0.0)
-        return self.output(torch.cat([mean, largest, self.length(torch.log1p(count))], dim=1))
+        pooled: Tensor = self.output(torch.cat([mean, largest, self.length(torch.log1p(count))], dim=1))
+        return pooled

@@ -16,6 +16,7 @@ from mmdata.values import Audio, Image, Text, Value
 
 KINDS: dict[str, tuple[str, ...]] = {
     "image": ("boxes", "points"), "audio": ("segments",), "video": ("segments",), "text": ("spans",), "tokens": ("offsets",),
+    "array": (),
 }  # fmt: skip
 _NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "spans": 2}
 _TOLERANCE = 1e-6
@@ -25,10 +26,9 @@ Note = Sequence[Any]
 
 def check_annotations(values: Mapping[str, Value | None], described: Described, kinds: Mapping[str, str], notes: Notes) -> None:
     """Check annotations and lineage of all fields of a record; `values` are those that could be decoded."""
-    for part, found in (("annotations", described.annotations), ("lineage", described.lineage)):
-        for name in found:
-            if name not in kinds:
-                notes.error(part, f"there is no field {name!r}")
+    for part, by_field in (("annotations", described.annotations), ("lineage", described.lineage)):
+        for name in by_field.keys() - kinds.keys():
+            notes.error(part, f"there is no field {shown(name)}")
     for name, kind in kinds.items():
         notes.covered("lineage")
         steps = read_steps(name, kind, described.lineage.get(name, []), notes)
@@ -76,7 +76,7 @@ def _is_integer(value: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in {int, float} and abs(value) < 1e300  # type: ignore[operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _check_inside(place: str, kind: str, found: Sequence[Note], value: Value | None, notes: Notes) -> None:

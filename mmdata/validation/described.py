@@ -102,7 +102,6 @@ def check_said(described: Described, key: str, split: str, codec: Codec, notes: 
 def check_agrees(described: Described, row: Row, notes: Notes) -> None:
     """Check that the json member and the index row of a record say the same."""
     said = described.said
-    notes.covered("agreement")
     pairs = [(name, said[name], row[name]) for name in _SAME]
     pairs += [(f"metadata.{name}", value, row[f"metadata.{name}"]) for name, value in said.get("metadata", {}).items()]
     pairs += [(name, value, row[name]) for name, value in described.measures.items()]

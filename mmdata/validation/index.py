@@ -51,12 +51,11 @@ def read_index(out: Path, shard: Shard, promised: Promised, notes: Notes) -> Ind
         if not _has_columns(index.table, extensions, promised.codec, notes):
             return None
         rows = index.table.to_pylist()
-    except (DatasetError, pa.ArrowException, ValueError, OverflowError, MemoryError) as error:
+    except (DatasetError, pa.ArrowException, ValueError, OverflowError, RecursionError, MemoryError) as error:
         notes.error("index", f"it cannot be read: {error}")
         return None
     _check_info(index, shard, promised, notes)
     for row in rows:
-        notes.covered("agreement")
         if row["split"] != shard.split:
             notes.at(row["key"]).error("agreement", f"its split is {shown(row['split'])}, the shard's is {shard.split!r}")
     return IndexRows(rows, extensions)
@@ -122,16 +121,16 @@ def check_places(members: Mapping[str, Found], row: Row, notes: Notes) -> None:
 
 
 def check_order(keys: Sequence[str], index: IndexRows, notes: Notes) -> None:
-    """Check that tar and index hold the same records in the same order."""
+    """Check that tar and index hold the same records in the same order; `keys` are those in the tar, each once."""
     listed = [row["key"] for row in index.rows]
     in_tar, in_index = set(keys), set(listed)
     for key in dict.fromkeys(listed):
         if key not in in_tar:
             notes.at(key).error("places", "the index has a row for it, but it is not in the tar")
-    for key in dict.fromkeys(keys):
+    for key in keys:
         if key not in in_index:
             notes.at(key).error("places", "it is in the tar, but the index has no row for it")
-    if in_tar == in_index and list(dict.fromkeys(keys)) != listed:
+    if in_tar == in_index and keys != listed:
         notes.error("places", "the rows of the index are not in the order of the tar")
 
 

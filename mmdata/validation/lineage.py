@@ -78,7 +78,7 @@ def _is_four(item: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in {int, float} and abs(value) < 1e150  # type: ignore[operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e150
 
 
 _CHECKS = {"affine": _affine, "timemap": _timemap, "edits": _edits}

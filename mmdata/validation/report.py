@@ -27,14 +27,19 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often the values of a measure lie in each of some bins of equal width; `edges` are one more than `counts`."""
+    """How often the values of a measure lie in each of some bins of equal width between its minimum and maximum.
 
+    `edges` are one more than `counts`; the bins of whole numbers are a whole number wide, the last may reach past the maximum.
+    """
+
+    minimum: float
+    maximum: float
     edges: Sequence[float]
     counts: Sequence[int]
 
     @classmethod
     def of(cls, values: np.ndarray[Any, Any]) -> Histogram:
-        """Count finite values into bins between the smallest and the largest; integers get whole bins."""
+        """Count finite values."""
         low, high = float(values.min()), float(values.max())
         if values.dtype.kind == "i":
             width = max(1, -(-int(high - low + 1) // _BINS))
@@ -42,7 +47,7 @@ class Histogram:
         else:
             edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
         counts, _ = np.histogram(values, edges)
-        return cls([float(edge) for edge in edges], [int(count) for count in counts])
+        return cls(low, high, [float(edge) for edge in edges], [int(count) for count in counts])
 
 
 @dataclass(frozen=True)

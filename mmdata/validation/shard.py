@@ -26,6 +26,8 @@ from mmdata.validation.strict_json import Shape
 from mmdata.validation.tokens import Encoder, check_encoding, check_tokens, encoders_of
 from mmdata.values import Array, Text, Value
 
+_DTYPES: dict[str, type] = {"int": np.int64, "float": np.float64}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -62,17 +64,17 @@ def _check_bytes(path: Path, shard: Shard, notes: Notes) -> None:
 
 def _check_tar(path: Path, index: IndexRows | None, check: RecordCheck, notes: Notes) -> list[Described]:
     rows = {row["key"]: row for row in index.rows} if index else {}
-    keys: list[str] = []
+    keys: dict[str, None] = {}
     said = []
     with path.open("rb") as file:
         for key, found in groupby(BlockReader(file, index.members() if index else {}, notes), key=lambda member: member.key):
-            if key in rows and keys and keys.count(key):
+            if key in keys:
                 notes.at(key).error("members", "its members do not stand together, or it is there twice")
-            keys.append(key)
+            keys[key] = None
             described = check(key, list(found), rows.get(key), index.extensions if index else (), notes)
             said += [described] if described is not None else []
     if index is not None:
-        check_order(keys, index, notes)
+        check_order(list(keys), index, notes)
     if check.promised.has_shards and len(keys) != check.shard.records:
         notes.error("counts", f"it holds {len(keys)} records, dataset.json says {check.shard.records}")
     return said
@@ -81,9 +83,17 @@ def _check_tar(path: Path, index: IndexRows | None, check: RecordCheck, notes: N
 def _facts(shard: Shard, index: IndexRows | None, said: Iterable[Described], codec: Codec | None) -> Facts:
     """Return the facts by the index, or by the records themselves where it cannot be read."""
     rows: list[Row] = list(index.rows) if index else [{**one.said, **one.measures} for one in said]
-    numeric = [name for name, type_ in (codec.measures if codec else {}).items() if type_ in {"int", "float"}]
-    measures = {name: np.array([row[name] for row in rows]) for name in numeric}
+    types = {name: _DTYPES[type_] for name, type_ in (codec.measures if codec else {}).items() if type_ in _DTYPES}
+    measures = {name: _numbers([row[name] for row in rows], dtype) for name, dtype in types.items()}
     return Facts(shard, [row["key"] for row in rows], [row["row"] for row in rows], [row["group"] for row in rows], measures)
+
+
+def _numbers(values: Sequence[Any], dtype: type) -> NDArray[Any]:
+    """Return values as an array; an empty one where a number is too large to be one, as only a damaged record has it."""
+    try:
+        return np.array(values, dtype)
+    except OverflowError:
+        return np.empty(0, dtype)
 
 
 @dataclass(frozen=True)

@@ -72,12 +72,14 @@ def test_sixteen_bits_become_floats_as_every_decoder_has_them() -> None:
     assert batch.lengths["x"].tolist() == [3, 1]
 
 
-@pytest.mark.parametrize("shape", [(2, None), None])
-def test_several_or_unknown_channels_have_an_axis(shape: tuple[int | None, ...] | None) -> None:
-    """Only where the schema has one channel is there no axis of channels."""
-    batch = batch_of(FieldType("audio", shape=shape), np.zeros((2, 4), np.float32), np.ones((2, 3), np.float32))
-    assert column(batch).shape == (2, 2, 4)
-    assert batch.lengths["x"].tolist() == [4, 3]
+def test_several_channels_have_an_axis() -> None:
+    """Only where the schema has one channel is there no axis of channels; open channels are padded and have lengths."""
+    stereo = batch_of(FieldType("audio", shape=(2, None)), np.zeros((2, 4), np.float32), np.ones((2, 3), np.float32))
+    assert (column(stereo).shape, stereo.lengths["x"].tolist()) == ((2, 2, 4), [4, 3])
+    for shape in ((None, None), None):
+        kept = batch_of(FieldType("audio", shape=shape), np.ones((1, 4), np.float32), np.ones((2, 3), np.float32))
+        assert column(kept).tolist() == [[[1, 1, 1, 1], [0, 0, 0, 0]], [[1, 1, 1, 0], [1, 1, 1, 0]]]
+        assert kept.lengths["x"].tolist() == [[1, 4], [2, 3]]
 
 
 def test_arrays_vary_in_the_axes_that_the_schema_leaves_open() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -381,3 +385,24 @@ def test_batches_flow_without_end(shared: Path) -> None:
     loader = Loader(shared, batch_size=12, options=ONE)
     batches: Iterator[Batch] = stream(loader)
     assert [(batch.epoch, batch.step) for batch in islice(batches, 7)] == [(e, s) for e in range(2) for s in range(3)] + [(2, 0)]
+
+
+def test_a_program_that_ends_in_the_middle_of_an_epoch_ends_in_silence(shared: Path) -> None:
+    """A loader that nobody closed neither keeps the program from ending nor complains."""
+    code = (
+        "import sys; from mmdata.loader import Loader; loader = Loader(sys.argv[1], batch_size=4); print(len(next(iter(loader))))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(shared)], capture_output=True, text=True, check=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("4\n", "")
+
+
+def test_a_loader_that_is_forgotten_ends_its_threads(shared: Path) -> None:
+    """Without `close`, the threads end with the loader."""
+    before = set(threading.enumerate())
+    loader = Loader(shared, batch_size=4, options=MANY)
+    next(iter(loader))
+    started = set(threading.enumerate()) - before
+    assert started
+    del loader
+    gc.collect()
+    assert not started & set(threading.enumerate())

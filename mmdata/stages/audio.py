@@ -1,0 +1,200 @@
+"""Stages over recordings: `audio.decode`, which comes first, `audio.resample`, `audio.trim` and `audio.loudness`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import reduce
+from typing import ClassVar, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mmdata.dsp.loudness import SILENCE, block_powers, gated_loudness
+from mmdata.dsp.sound_file import read_sound
+from mmdata.lineage import TimeMap
+from mmdata.record import Record, Reject
+from mmdata.schema import FieldType, Schema
+from mmdata.stages.base import FieldStage, Outcome
+from mmdata.values import Audio, Kind
+
+_HOP_SECONDS = 0.01  # frames are of two hops
+_SILENCE_DB = -80.0
+
+
+class Decode(FieldStage[Audio]):
+    """Decodes a sound file to float32 samples at its own rate: WAV, AIFF, FLAC, Ogg Vorbis, Ogg Opus or MP3.
+
+    The format is found by content, never by name. An MP3 whose header states the encoder's delay comes without it. Segments are
+    in seconds of the file; one that reaches past its end is clipped, one that lies past it is removed and counted. A file that
+    is empty, truncated, damaged, too long, of another format, or without samples is a RecordError; so are samples that are
+    not finite.
+
+    Example:
+        - audio.decode: {channels: mono}
+    """
+
+    kind: ClassVar[Kind] = "audio"
+    encoded: ClassVar[bool | None] = True
+
+    field: str = Field("audio", description="The field of the recordings.")
+    channels: Literal["mono", "keep"] = Field("mono", description="mono: the mean of the channels. keep: all of them.")
+    max_seconds: float = Field(
+        3600.0, gt=0.0, le=86400.0, description="Longest recording in seconds, above 0, to 86400; checked before it is decoded."
+    )
+
+    def infer_field(self, type_: FieldType) -> FieldType:  # noqa: ARG002 - the interface of every field stage
+        """Return samples: float32 [channels, samples], at a rate that varies from file to file."""
+        return FieldType("audio", dtype="float32", shape=(1 if self.channels == "mono" else None, None))
+
+    def apply(self, value: Audio, rng: np.random.Generator) -> Audio:  # noqa: ARG002 - the interface of every field stage
+        """Return the recording decoded, its segments inside it."""
+        samples, rate = read_sound(value.encoded, self.max_seconds)
+        decoded = replace(value, data=_mono(samples) if self.channels == "mono" else np.ascontiguousarray(samples.T), rate=rate)
+        seconds = decoded.seconds
+        if all(0.0 <= segment.start < segment.end <= seconds for segment in value.segments):
+            return decoded
+        return decoded.retimed(decoded.samples, TimeMap.cut(0.0, seconds), self.stage)
+
+
+def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of [samples, channels] as [1, samples]."""
+    # A sum channel by channel is much faster than a mean over an axis of two, and its order is fixed.
+    columns = [samples[:, channel] for channel in range(samples.shape[1])]
+    total = columns[0] if len(columns) == 1 else reduce(np.add, columns) * np.float32(1.0 / len(columns))
+    return cast("NDArray[np.float32]", total[None, :])
+
+
+class Resample(FieldStage[Audio]):
+    """Resamples a recording to one rate, in linear phase (the SoX resampler): time stays where it is.
+
+    n samples become n * new / old, rounded, at least one. No time moves, so segments stay as they are and the lineage gets no
+    step; the duration may change by up to half a sample. A recording that has the rate already is returned as it is.
+
+    Example:
+        - audio.resample: {rate: 16000}
+    """
+
+    kind: ClassVar[Kind] = "audio"
+
+    field: str = Field("audio", description="The field of the recordings.")
+    rate: int = Field(16000, ge=1000, le=384000, description="The new rate in Hz, 1000 to 384000.")
+    quality: Literal["LQ", "MQ", "HQ", "VHQ"] = Field(
+        "HQ", description="Of the low-pass filter: LQ and MQ are faster, HQ keeps 20 bits clean, VHQ 28."
+    )
+
+    def infer_field(self, type_: FieldType) -> FieldType:
+        """Return the same type at the new rate."""
+        return replace(type_, rate=self.rate)
+
+    def apply(self, value: Audio, rng: np.random.Generator) -> Audio:  # noqa: ARG002 - the interface of every field stage
+        """Return the recording at the new rate."""
+        if value.rate == self.rate:
+            return value
+        return replace(value, data=_resampled(value.samples, value.rate, self.rate, self.quality), rate=self.rate)
+
+
+def _resampled(samples: NDArray[np.float32], old: int, new: int, quality: str) -> NDArray[np.float32]:
+    """Return [channels, samples] at a new rate, of the rounded length; one sample where that would be none."""
+    import soxr
+
+    length = max(1, (2 * samples.shape[1] * new + old) // (2 * old))
+    channels = [soxr.resample(channel, old, new, quality) for channel in samples]
+    return np.stack([np.pad(channel[:length], (0, max(0, length - len(channel)))) for channel in channels])
+
+
+class Trim(FieldStage[Audio]):
+    """Cuts silence off both ends of a recording.
+
+    Silence is what lies below a threshold relative to the loudest frame, as in `librosa.effects.trim`. Frames are of 20 ms, one
+    every 10 ms; their level is the root mean square without the constant offset, of the loudest channel. Segments follow. A
+    recording without any frame above -80 dBFS is rejected as filtered. Where there is nothing to cut it is returned as it is.
+
+    Example:
+        - audio.trim: {threshold_db: -40, margin: 0.1}
+    """
+
+    kind: ClassVar[Kind] = "audio"
+
+    field: str = Field("audio", description="The field of the recordings.")
+    threshold_db: float = Field(
+        -40.0, ge=-120.0, lt=0.0, description="Silence is below this level, in dB relative to the loudest frame, -120 to below 0."
+    )
+    margin: float = Field(0.1, ge=0.0, le=60.0, description="Seconds of silence to keep at both ends, 0 to 60.")
+
+    def apply(self, value: Audio, rng: np.random.Generator) -> Audio | Reject:  # noqa: ARG002 - the interface of every field stage
+        """Return the recording between its first and its last sound."""
+        hop = max(1, round(_HOP_SECONDS * value.rate))
+        levels = _levels(value.samples, hop)
+        loudest = float(levels.max(initial=-math.inf))
+        if loudest < _SILENCE_DB:
+            return Reject("filtered", "recording is silent", f"its loudest frame is at {max(loudest, -999.0):.1f} dBFS")
+        sounding = np.flatnonzero(levels >= loudest + self.threshold_db)
+        margin = round(self.margin * value.rate)
+        start = max(0, int(sounding[0]) * hop - margin)
+        end = min(value.samples.shape[1], (int(sounding[-1]) + 2) * hop + margin)
+        if (start, end) == (0, value.samples.shape[1]):
+            return value
+        kept = value.samples[:, start:end].copy()
+        return value.retimed(kept, TimeMap.cut(start / value.rate, end / value.rate), self.stage)
+
+
+def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
+    """Return the level of each frame of two hops in dBFS, of the loudest channel; the last frame may be shorter."""
+    starts = np.arange(0, samples.shape[1], hop)
+    counts = np.diff(starts, append=samples.shape[1])
+    sums = np.add.reduceat(samples, starts, axis=1, dtype=np.float64)
+    squares = np.add.reduceat(np.square(samples), starts, axis=1, dtype=np.float64)
+    if len(starts) > 1:
+        counts, sums, squares = counts[:-1] + counts[1:], sums[:, :-1] + sums[:, 1:], squares[:, :-1] + squares[:, 1:]
+    power = (squares / counts - np.square(sums / counts)).max(axis=0, initial=0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(10.0 * np.log10(power))
+
+
+class Loudness(FieldStage[Audio]):
+    """Brings a recording to one integrated loudness by a constant gain, and measures the loudness it then has.
+
+    The meter is that of ITU-R BS.1770-4 and EBU R 128; a recording shorter than 400 ms is one block of its whole length. The gain
+    is reduced where the sample peak would exceed `peak_limit`, so nothing clips and nothing is limited. Silence (below -70 LUFS)
+    stays as it is. The measure `FIELD.loudness` is in LUFS, -70 for silence; gain and measure are rounded to 0.001 dB, so
+    that the last bits of a sum do not reach the dataset.
+
+    Example:
+        - audio.loudness: {target: -23, peak_limit: -1}
+    """
+
+    kind: ClassVar[Kind] = "audio"
+
+    field: str = Field("audio", description="The field of the recordings.")
+    target: float = Field(-23.0, ge=-70.0, le=0.0, description="Integrated loudness in LUFS, -70 to 0.")
+    peak_limit: float = Field(-1.0, ge=-60.0, le=0.0, description="Highest sample peak in dBFS, -60 to 0.")
+
+    def infer(self, schema: Schema) -> Schema:
+        """Check the field and add the measure."""
+        return super().infer(schema).with_measures({f"{self.field}.loudness": "float"})
+
+    def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
+        """Return the record with the recording at the target and its loudness among the measures."""
+        if self.field not in record.fields:
+            return record
+        value, loudness = self._normalized(cast("Audio", record[self.field]))
+        return record.with_fields(**{self.field: value}).with_measures({f"{self.field}.loudness": loudness})
+
+    def apply(self, value: Audio, rng: np.random.Generator) -> Audio:  # noqa: ARG002 - the interface of every field stage
+        """Return the recording at the target."""
+        return self._normalized(value)[0]
+
+    def _normalized(self, value: Audio) -> tuple[Audio, float]:
+        """Return the recording at the target, and its loudness."""
+        powers = block_powers(value.samples, value.rate)
+        loudness = gated_loudness(powers)
+        if loudness <= SILENCE:
+            return value, SILENCE
+        peak = float(np.abs(value.samples).max())
+        # Rounded down, so that the peak stays under its limit.
+        gain_db = math.floor(min(self.target - loudness, self.peak_limit - 20.0 * math.log10(peak)) * 1000) / 1000
+        gain = 10.0 ** (gain_db / 20.0)
+        after = gated_loudness(powers * gain**2)
+        return replace(value, data=value.samples * np.float32(gain)), round(after, 3)

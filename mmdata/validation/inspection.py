@@ -1,0 +1,83 @@
+"""`mmdata inspect`: all that is known of one record, with its annotations taken back to the raw data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdata.errors import DatasetError
+from mmdata.files import publish
+from mmdata.keys import is_key
+from mmdata.lineage import Map, composed
+from mmdata.validation.annotations import KINDS, raw_places
+from mmdata.validation.samples import Sample
+from mmdata.values import Array, Audio, Image, Text, Tokens, Value, Video
+
+
+def inspected(sample: Sample) -> dict[str, Any]:
+    """Return a record as plain data: members with their sizes, fields with annotations and lineage, and its origin.
+
+    Each annotation has `raw`, its numbers in coordinates of the raw data, where stages moved it.
+    """
+    record = sample.record
+    return {
+        "key": record.key,
+        "split": record.origin.split,
+        "shard": sample.shard.file,
+        "members": {extension: len(payload) for extension, payload in sample.payloads.items()},
+        "fields": {name: _field(value) for name, value in record.fields.items()},
+        "metadata": dict(record.metadata),
+        "measures": dict(record.measures),
+        "origin": {
+            "source_key": record.origin.source_key,
+            "row": record.origin.row,
+            "group": record.origin.group,
+            "inputs": {name: vars(given) for name, given in record.origin.inputs.items() if given.sha256},
+        },
+    }
+
+
+def _field(value: Value) -> dict[str, Any]:
+    steps = getattr(value, "lineage", ())
+    whole = composed(steps)
+    notes = {kind: [_note(note, whole) for note in getattr(value, kind, ())] for kind in KINDS[value.kind] if kind != "offsets"}
+    lineage = [f"{step.stage}: {type(step.map).__name__.lower()}, {step.removed} annotations removed" for step in steps]
+    return {"kind": value.kind, **_content(value), **{kind: found for kind, found in notes.items() if found}, "lineage": lineage}
+
+
+def _content(value: Value) -> dict[str, Any]:
+    match value:
+        case Image():
+            return {"width": value.pixels.shape[1], "height": value.pixels.shape[0]}
+        case Audio():
+            return {"seconds": value.seconds, "rate": value.rate, "channels": value.samples.shape[0]}
+        case Text():
+            return {"text": value.text}
+        case Tokens():
+            return {"ids": value.ids.tolist(), "offsets": value.offsets.tolist()}
+        case Array():
+            return {"dtype": str(value.array.dtype), "shape": list(value.array.shape)}
+        case Video():
+            return {"bytes": len(value.data)}
+
+
+def _note(note: object, whole: Map | None) -> dict[str, Any]:
+    values: Sequence[Any] = list(vars(note).values())
+    return dict(vars(note)) | ({"raw": raw_places(whole)(values)} if whole is not None else {})
+
+
+def export(sample: Sample, folder: Path) -> list[Path]:
+    """Write the members of a record as files into a folder, which is made; return them. Raises DatasetError."""
+    key = sample.record.key
+    if not is_key(key):
+        raise DatasetError(f"{sample.shard.file}: the key {key!r} must not name a file; run `mmdata validate` on the folder")
+    files = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for extension, payload in sample.payloads.items():
+            files.append(folder / f"{key}.{extension}")
+            publish(files[-1], payload)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be written to ({error.strerror}); name another folder (--export)") from error
+    return files
