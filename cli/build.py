@@ -46,7 +46,7 @@ def command(
         return
     with shown() as progress:
         dataset = build(loaded, out, workers=workers, limit=limit, progress=progress)
-    click.echo(json.dumps(_built(dataset), ensure_ascii=False) if as_json else _built_text(dataset))
+    click.echo(json.dumps(_built(dataset), ensure_ascii=False) if as_json else built_text(dataset))
 
 
 def _planned(plan: Plan) -> dict[str, object]:
@@ -98,7 +98,8 @@ def _built(dataset: Dataset) -> dict[str, object]:
     return {"out": str(dataset.path), **{key: dataset.description[key] for key in ("fingerprint", "counts")}}
 
 
-def _built_text(dataset: Dataset) -> str:
+def built_text(dataset: Dataset) -> str:
+    """Return what a build came to, as lines of text."""
     counts = dataset.description["counts"]
     rejects = ", ".join(f"{count:,} {kind}" for kind, count in counts["rejects"].items() if count) or "none"
     splits = ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items())

@@ -68,7 +68,8 @@ def main() -> None:
     """Run the command line; errors of the user's are said in a line or two, a bug keeps its traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        group.main(standalone_mode=False)
+        status = group.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -11,6 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from mmdata.codec import METADATA_MEMBER, Codec
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
@@ -101,6 +104,15 @@ class Dataset:
     def open_shard(self, shard: Shard) -> ShardReader:
         """Open the tar of a shard for random access; close it after use."""
         return ShardReader(self.path / shard.file)
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """Return what is in no shard: row, key, kind, stage, reason, detail. Raises DatasetError for a damaged table."""
+        path = self.path / "rejects.parquet"
+        try:
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{path}: cannot be read ({error})") from error
+        return rows
 
     def __len__(self) -> int:
         return sum(shard.records for shard in self.shards)

@@ -64,7 +64,7 @@ def _embedded(model: TriModel, config: TrainConfig, dataset: Dataset, split: str
     return concatenated(embeddings), concatenated(contents), unread
 
 
-def loader_options(layout: Layout, config: TrainConfig, *, shuffle: bool) -> LoaderOptions:
+def loader_options(layout: Layout, config: TrainConfig, *, shuffle: bool, threads: int | None = None) -> LoaderOptions:
     """Return how records are read: shuffled for training, or each once and in order for measuring."""
     return LoaderOptions(
         shuffle=shuffle,
@@ -72,4 +72,5 @@ def loader_options(layout: Layout, config: TrainConfig, *, shuffle: bool) -> Loa
         fields=tuple(layout.fields.values()),
         max_seconds=config.audio.seconds,
         max_tokens=config.text.length,
+        threads=threads,
     )

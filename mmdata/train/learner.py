@@ -56,7 +56,7 @@ class Learner:
         losses = self.losses(self.model(inputs), contents_of(batch, self.layout))
         mean = torch.stack(list(losses.values())).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        mean.backward()
+        mean.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         if not (math.isfinite(mean.item()) and math.isfinite(norm.item())):
             raise MmdataError(_not_finite(batch, step, mean.item(), norm.item()))

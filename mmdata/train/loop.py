@@ -13,7 +13,6 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError
-from mmdata.files import publish
 from mmdata.loader import Batch, Loader
 from mmdata.train.checkpoint import CHECKPOINT, Checkpoint
 from mmdata.train.config import TrainConfig
@@ -112,52 +111,138 @@ class _Run:
         self.learner = Learner(config, self.layout, self.steps, torch.device(device))
         self.step = 0
         self.loader_state = self.loader.state_dict()
-        self.meter = _Meter(config.batch_size)
+        self.whole = True
+        self.meter = _Meter()
 
     def go(self, report: Report) -> TrainResult:
-        """Restore, train, measure."""
+        """Restore, learn, measure."""
         begin = time.perf_counter()
         self.out.mkdir(parents=True, exist_ok=True)
         self._restore()
-        resumed_from, loss, retrieval = self.step, None, None
+        resumed_from, loss = self.step, None
         log = RunLog(self.out / LOG, self.step)
         with self.loader:
-            for losses in self._learned():
-                loss = losses.mean
-                report(self._progress(losses))
-                if self.step % self.config.log_every == 0 or self.step == self.steps:
-                    log.write(self._line(losses))
-                    self.meter = _Meter(self.config.batch_size)
-                if self._evaluation_is_due():
-                    retrieval = self._evaluate()
-                    log.write({"step": self.step, "epoch": self.epoch, "evaluation": retrieval and retrieval.to_json()})
-                if self.step % self.config.checkpoint_every == 0 or self.step == self.steps:
+            try:
+                loss = self._learn(log, report)
+            except KeyboardInterrupt:
+                # Stopped inside an update, the weights belong to no step; the checkpoint before is then the one to go on from.
+                if self.whole:
                     self._save()
-        if resumed_from == self.steps:
-            retrieval = self._evaluate()  # there was nothing left to learn
+                raise
+        retrieval = self._measure()
+        if resumed_from < self.steps:
+            log.write(self._evaluation_line(retrieval))
         return TrainResult(self.out, self.steps, resumed_from, time.perf_counter() - begin, loss, retrieval)
+
+    def _learn(self, log: RunLog, report: Report) -> float | None:
+        """Do the steps that are left and return the loss of the last one."""
+        loss = None
+        self.meter = _Meter()
+        for batch in self._batches():
+            losses = self._advance(batch)
+            loss = losses.mean
+            rate, waiting = self.meter.rate(self.config.batch_size), self.meter.waiting()
+            report(TrainProgress(self.step, self.steps, self.epoch, loss, rate, waiting))
+            last = self.step == self.steps
+            if last or self.step % self.config.log_every == 0:
+                log.write(self._line(losses, rate, waiting))
+                self.meter = _Meter()
+            if last or self.step % self.config.checkpoint_every == 0:
+                self._save()
+            every = self.config.evaluate_every * len(self.loader)
+            if every and not last and self.step % every == 0:
+                log.write(self._evaluation_line(self._measure()))
+        return loss
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield the batches of the steps that are left, and note the time that each was waited for."""
+        while self.step < self.steps:
+            batches = iter(self.loader)
+            while (batch := self.meter.timed(batches)) is not None:
+                yield batch
+
+    def _advance(self, batch: Batch) -> Losses:
+        losses = self.learner.gradient(batch, self.step)
+        self.whole = False
+        self.learner.update(self.step)
+        self.step, self.loader_state = self.step + 1, self.loader.state_dict()
+        self.whole = True
+        self.meter.steps += 1
+        return losses
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last step, from 0."""
+        """The epoch of the step done last, from 0."""
         return max(0, self.step - 1) // len(self.loader)
 
-    def _learned(self) -> Iterator[Losses]:
-        """Yield the losses of every step that is left, after its update. Leaves a checkpoint when it is interrupted."""
-        batches = self._batches()
-        whole = True
-        try:
-            while self.step < self.steps:
-                batch = self.meter.wait(batches)
-                losses = self.learner.gradient(batch, self.step)
-                whole = False
-                self.learner.update(self.step)
-                self.step, self.loader_state = self.step + 1, self.loader.state_dict()
-                whole = True
-                self.meter.count()
-                yield losses
-        except (KeyboardInterrupt, GeneratorExit):
-            # Stopped inside an update, the weights belong to no step; the checkpoint of before is then the one to go on from.
-            if whole:
-                self._save()
-            raise
+    def _line(self, losses: Losses, rate: float, waiting: float) -> dict[str, Any]:
+        speed = {"records_per_second": round(rate, 1), "waiting": round(waiting, 4)}
+        lr = learning_rate(self.config, self.step - 1, self.steps)
+        return {"step": self.step, "epoch": self.epoch, "loss": losses.mean, "losses": losses.pairs, "learning_rate": lr, **speed}
+
+    def _evaluation_line(self, retrieval: Retrieval | None) -> dict[str, Any]:
+        return {"step": self.step, "epoch": self.epoch, "evaluation": None if retrieval is None else retrieval.to_json()}
+
+    def _measure(self) -> Retrieval | None:
+        """Measure the model on the held-out split, where the dataset has one."""
+        if all(shard.split != HELD_OUT for shard in self.dataset.shards):
+            return None
+        return evaluate_model(self.learner.model.eval(), self.config, self.dataset, HELD_OUT)
+
+    def _save(self) -> None:
+        state = self.learner.state()
+        Checkpoint(self.config, self.layout, self.dataset.checksum, self.step, self.loader_state, **state).write(self._path)
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint of the folder, where there is one. Raises ConfigError where it is of another run."""
+        if not self._path.exists():
+            return
+        checkpoint = Checkpoint.read(self._path)
+        checkpoint.check(self.config, self.layout, self.dataset.checksum, self._path)
+        self.learner.restore({"model": checkpoint.model, "losses": checkpoint.losses, "optimizer": checkpoint.optimizer})
+        self.loader.load_state_dict(checkpoint.loader)
+        self.step, self.loader_state = checkpoint.step, checkpoint.loader
+
+    @property
+    def _path(self) -> Path:
+        return self.out / CHECKPOINT
+
+
+class _Meter:
+    """Measures speed: steps, and seconds spent waiting for data, since it was made."""
+
+    def __init__(self) -> None:
+        self.begin = time.perf_counter()
+        self.waited = 0.0
+        self.steps = 0
+
+    def timed(self, batches: Iterator[Batch]) -> Batch | None:
+        """Return the next batch, None at the end of an epoch, and note how long it took to come."""
+        begin = time.perf_counter()
+        batch = next(batches, None)
+        self.waited += time.perf_counter() - begin
+        return batch
+
+    def rate(self, records: int) -> float:
+        """Return records a second, for this many in each step."""
+        return self.steps * records / max(1e-9, time.perf_counter() - self.begin)
+
+    def waiting(self) -> float:
+        """Return the share of the time that was spent waiting."""
+        return min(1.0, self.waited / max(1e-9, time.perf_counter() - self.begin))
+
+
+@contextmanager
+def _torch_threads(threads: int | None) -> Iterator[None]:
+    """Let torch use this many threads inside the block."""
+    if threads is None:
+        yield
+        return
+    if threads < 1:
+        raise ConfigError(f"threads is at least 1, not {threads}")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmdata.codec import Codec
-from mmdata.keys import is_key
+from mmdata.keys import is_key, key_for
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.index import Row, is_json
 from mmdata.validation.strict_json import Shape, mismatches, strict_json
 
 _TYPES: dict[str, type] = {"str": str, "json": str, "int": int, "float": float, "bool": bool}
 _INPUT: Shape = {"uri": str, "sha256": str, "bytes": int}
+_PARTS = re.compile(r"(-[0-9]{4,})+")
 _SAME = ("key", "row", "split", "group")
 
 
@@ -85,6 +87,9 @@ def check_said(described: Described, key: str, split: str, codec: Codec, notes: 
     notes.covered("agreement")
     if said["key"] != key:
         notes.error("agreement", f"it is of the record {shown(said['key'])}: the members of two records are mixed")
+    wanted = key_for(said["source_key"])
+    if said["key"] != wanted and not (said["key"].startswith(f"{wanted}-") and _PARTS.fullmatch(said["key"][len(wanted) :])):
+        notes.error("keys", f"its key does not follow from its source key {shown(said['source_key'])}, which gives {wanted}")
     if said["split"] != split:
         notes.error("agreement", f"its split is {shown(said['split'])}, the shard's is {split!r}")
     if said["row"] < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import tarfile
@@ -22,6 +23,9 @@ from mmdata.builder import build
 from mmdata.dataset import Dataset
 from mmdata.recipe import Recipe
 from tests.corpus import make_corpus, recipe_data
+
+# Both readers leave the closing of tars to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 PICTURES = ("jpg", "png", "webp")
 RECORDINGS = ("flac", "wav", "ogg")
@@ -91,10 +95,13 @@ def hugging_face(folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("HF_DATASETS_OFFLINE", "1")
         import datasets
 
-        yield {
-            split: datasets.load_dataset("webdataset", data_files={split: folder.files(split)}, split=split, cache_dir=str(cache))
+        options = {"cache_dir": str(cache)}
+        loaded = {
+            split: datasets.load_dataset("webdataset", data_files={split: folder.files(split)}, split=split, **options)
             for split in folder.records
         }
+        gc.collect()  # while the warning is expected
+        yield loaded
 
 
 def pixels(payload: bytes) -> np.ndarray:
@@ -109,9 +116,12 @@ def holds_none(value: object) -> bool:
     return value is None
 
 
-def undecoded(table: Any) -> Any:
-    """Return a Hugging Face dataset that gives pictures and recordings as their bytes."""
-    return table.decode(enable=False) if hasattr(table, "decode") else table.with_format("arrow")
+def webdataset_rows(files: list[str], *decoders: str) -> list[dict[str, Any]]:
+    """Return all that plain webdataset finds in some shards."""
+    pipeline = webdataset.WebDataset(files, shardshuffle=False)
+    rows = list(pipeline.decode(*decoders) if decoders else pipeline)
+    gc.collect()  # while the warning is expected
+    return rows
 
 
 def test_every_record_has_the_members_that_the_dataset_names(folder: Folder) -> None:
@@ -136,7 +146,7 @@ def test_tar_lists_the_members_that_python_lists(folder: Folder) -> None:
 def test_webdataset_gives_every_record_as_it_is(folder: Folder) -> None:
     """Plain webdataset finds the same records in the same order, with the same bytes."""
     for split, records in folder.records.items():
-        found = list(webdataset.WebDataset(folder.files(split), shardshuffle=False))
+        found = webdataset_rows(folder.files(split))
         assert [{name: row[name] for name in records[0]} for row in found] == records
 
 
@@ -144,7 +154,7 @@ def test_webdataset_decodes_pictures_texts_and_json(folder: Folder) -> None:
     """Its own decoders give the pixels that Pillow gives, the text, and the fields of the json."""
     picture = folder.extension(*PICTURES)
     for split, records in folder.records.items():
-        found = list(webdataset.WebDataset(folder.files(split), shardshuffle=False).decode("rgb8"))
+        found = webdataset_rows(folder.files(split), "rgb8")
         assert len(found) == len(records)
         for row, record in zip(found, records, strict=True):
             np.testing.assert_array_equal(row[picture], pixels(record[picture]))
@@ -156,15 +166,17 @@ def test_webdataset_decodes_pictures_texts_and_json(folder: Folder) -> None:
 def test_hugging_face_finds_every_record_and_no_none(folder: Folder, hugging_face: dict[str, Any]) -> None:
     """The keys are the same in the same order, and nothing became None on the way."""
     for split, records in folder.records.items():
-        rows = list(undecoded(hugging_face[split]))
+        rows = list(hugging_face[split])
         assert [row["__key__"] for row in rows] == [record["__key__"] for record in records]
+        assert rows[0].keys() == {*records[0], "__url__"}
         assert not any(map(holds_none, rows))
 
 
 def test_hugging_face_keeps_json_text_and_tokens(folder: Folder, hugging_face: dict[str, Any]) -> None:
     """Every field of the json has the value and the type that the member has, though types were inferred from few rows."""
+    columns = ["json", "txt", "tokens.npy"]
     for split, records in folder.records.items():
-        for row, record in zip(undecoded(hugging_face[split]), records, strict=True):
+        for row, record in zip(hugging_face[split].select_columns(columns), records, strict=True):
             expected = json.loads(record["json"])
             assert json.dumps(row["json"], sort_keys=True) == json.dumps(expected, sort_keys=True)
             assert row["txt"] == record["txt"].decode()
@@ -182,7 +194,7 @@ def test_hugging_face_decodes_pictures(folder: Folder, hugging_face: dict[str, A
 def test_hugging_face_decodes_recordings(folder: Folder, hugging_face: dict[str, Any]) -> None:
     """Recordings are recognised as such; decoded by torchcodec they equal soundfile's samples within 1e-4."""
     try:
-        import torchcodec.decoders  # noqa: F401 - what datasets decodes with
+        import torchcodec.decoders  # noqa: F401 - Hugging Face decodes with it
     except (ImportError, OSError, RuntimeError) as error:
         pytest.skip(f"torchcodec cannot load the libraries of ffmpeg: {str(error).splitlines()[0]}")
     recording = folder.extension(*RECORDINGS)
@@ -191,4 +203,7 @@ def test_hugging_face_decodes_recordings(folder: Folder, hugging_face: dict[str,
             expected, rate = soundfile.read(BytesIO(record[recording]), dtype="float32", always_2d=True)
             decoded = found.get_all_samples()
             assert decoded.sample_rate == rate
-            np.testing.assert_allclose(decoded.data.numpy(), expected.T, rtol=0, atol=1e-4)
+            samples, common = decoded.data.numpy(), min(decoded.data.shape[1], len(expected))
+            # ffmpeg ends a Vorbis stream up to one of its blocks before or after its last sample.
+            assert abs(samples.shape[1] - len(expected)) <= (1024 if recording == "ogg" else 0)
+            np.testing.assert_allclose(samples[:, :common], expected.T[:, :common], rtol=0, atol=1e-4)

@@ -1,1 +1,1 @@
-"""Tests of mmdata.validation."""
+"""Validation: what is whole passes, and every kind of damage is found and named."""

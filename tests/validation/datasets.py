@@ -69,10 +69,10 @@ def record(row: int, split: str, tokens: Callable[[str], Tokens]) -> Record:
     audio = sound.retimed(samples, TimeMap.cut(0.1, 0.1 + samples.shape[1] / 8000), "audio.trim")
     vector = rng.random(3).astype(np.float32)
     inputs = {name: Provenance(f"files/{row}.{name}", f"{row:064x}", 5000 + row) for name in ("audio", "image", "text")}
-    origin = Origin(row, f"row/{row}", split, f"g{row // 2}{split}", inputs)
+    origin = Origin(row, f"row-{row:03d}", split, f"g{row // 2}{split}", inputs)
     fields = {"image": image, "audio": audio, "text": text, "tokens": tokens(text.text)}
     metadata = {"number": row, "tags": canonical_json(["x"] * (row % 3))}
-    return Record(f"row_{row:03d}", {**fields, "vector": Array(vector)}, origin, metadata, {"audio.snr": 10.0 + row / 8})
+    return Record(f"row-{row:03d}", {**fields, "vector": Array(vector)}, origin, metadata, {"audio.snr": 10.0 + row / 8})
 
 
 def make_dataset(out: Path, change: Callable[[Record], Record] = lambda one: one) -> Path:
@@ -96,7 +96,7 @@ def make_dataset(out: Path, change: Callable[[Record], Record] = lambda one: one
             shards.setdefault(split, []).append(write_shard(out, f"{split}-{number:06d}", records, codec))
             row += size
     rejects = [("error", 10), ("filtered", 11), ("duplicate", 12)]
-    found = [RowReject(one, f"row/{one}", "stages[0] some.stage", Reject(kind, "reason", "detail")) for kind, one in rejects]
+    found = [RowReject(one, f"row-{one:03d}", "stages[0] some.stage", Reject(kind, "reason", "detail")) for kind, one in rejects]
     (out / "rejects.parquet").write_bytes(parquet_bytes(rejects_table(found)))
     write_description(out, codec, shards)
     return out

@@ -1,0 +1,73 @@
+"""`mmdata train`: the reference model on a dataset."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmdata.cli.retrieval import retrieval_text
+
+if TYPE_CHECKING:
+    from mmdata.train.loop import TrainProgress, TrainResult
+
+
+@click.command("train")
+@click.argument("config")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="The dataset folder.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the run: checkpoint and log.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+@click.option("--device", default="cpu", show_default=True, help="Where the model learns: cpu, cuda, cuda:1, …")
+@click.option("--threads", type=click.IntRange(1), help="Threads of torch; by default its own choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+def command(
+    config: str, data: Path, out: Path, settings: tuple[str, ...], device: str, threads: int | None, *, as_json: bool
+) -> None:
+    """Train the reference model with CONFIG, a YAML file or a preset (nano, tiny, small), and measure retrieval.
+
+    A run that was stopped goes on when the same command is run again.
+
+    Example: mmdata train tiny --data out/stamps --out runs/stamps
+    """
+    from mmdata.train.config import load_config
+    from mmdata.train.loop import train
+
+    with training_shown() as progress:
+        result = train(load_config(config, settings), data, out, device=device, threads=threads, progress=progress)
+    click.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result_text(result))
+
+
+def result_text(result: TrainResult) -> str:
+    """Return what a run came to, as lines of text."""
+    resumed = f", resumed at step {result.resumed_from:,}" if result.resumed_from else ""
+    loss = "" if result.loss is None else f", last loss {result.loss:.3f}"
+    lines = [f"{result.run}: {result.steps:,} steps in {result.seconds:,.0f} s{resumed}{loss}; log in {result.run / 'log.jsonl'}"]
+    return "\n".join(lines if result.retrieval is None else [*lines, retrieval_text(result.retrieval)])
+
+
+@contextmanager
+def training_shown() -> Iterator[Callable[[TrainProgress], None]]:
+    """Show the progress of a run on standard error; quiet where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[about]}"), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("training", total=None, about="")
+
+        def show(now: TrainProgress) -> None:
+            about = f"loss {now.loss:.3f}, {now.records_per_second:,.0f} records/s, waiting {now.waiting:.0%}"
+            bars.update(task, completed=now.step, total=now.steps, about=about)
+
+        yield show
