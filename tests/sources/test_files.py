@@ -152,6 +152,11 @@ def test_a_pattern_that_cannot_be_used_is_refused(pattern: str) -> None:
         Files(path="corpus", pattern=pattern)
 
 
+def test_its_columns_are_files() -> None:
+    """Texts, too, are files here, whereas a manifest's columns hold them."""
+    assert Files(path="corpus").columns_are_files
+
+
 def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
     """The error names what was left out."""
     with pytest.raises(SourceError, match=r"no file that makes a row; .*left out: README"):
