@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmdata.cli.main import printable
 from mmdata.cli.progress import shown
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def command(
     loaded = Recipe.load(recipe, settings)
     if dry_run:
         plan = make_plan(loaded, limit)
-        click.echo(json.dumps(_planned(plan), ensure_ascii=False) if as_json else _plan_text(plan, out))
+        click.echo(json.dumps(_planned(plan), ensure_ascii=False) if as_json else printable(_plan_text(plan, out)))
         return
     with shown() as progress:
         dataset = build(loaded, out, workers=workers, limit=limit, progress=progress)
@@ -55,6 +56,7 @@ def _planned(plan: Plan) -> dict[str, object]:
         "recipe": plan.recipe.to_json(),
         "rows": plan.rows,
         "rejected_in_the_listing": len(plan.rejects),
+        "left_out": list(plan.left_out),
         "splits": dict(Counter(row.split for row in plan.planned)),
         "shards": dict(Counter(task.split for task in plan.tasks)),
         "members": {extension: name for extension, (name, _) in codec.members.items()},
@@ -71,6 +73,8 @@ def _plan_text(plan: Plan, out: Path) -> str:
     if plan.rejects:
         first = plan.rejects[0]
         lines.append(f"  {len(plan.rejects):,} rows are rejected already, such as row {first.row}: {first.reject.reason}")
+    if plan.left_out:
+        lines.append(f"  {len(plan.left_out):,} files belong to no row, such as {plan.left_out[0]}")
     lines += [f"  {split}: {count:,} rows in {shards[split]:,} shards" for split, count in rows.items()]
     lines += ["fields:", *(f"  {name}: {_type_text(type_.to_json())}" for name, type_ in recipe.raw_schema.fields.items())]
     lines += [

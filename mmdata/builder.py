@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from mmdata.shard_task import RowRunner, ShardJob
 from mmdata.shards.index import ShardInfo
 from mmdata.stages.base import Stage
 from mmdata.summary import Account, describe, versions
+
+_log = logging.getLogger("mmdata.build")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def build(
     """
     loaded = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     plan = make_plan(loaded, limit)
+    if plan.left_out:
+        _log.warning("%d files belong to no row, such as %s", len(plan.left_out), plan.left_out[0])
     folder = BuildFolder(Path(out))
     identity = _identity(plan)
     if complete_description(folder.out):

@@ -18,6 +18,7 @@ import numpy as np
 from mmdata.errors import RecipeError, RecordError
 from mmdata.files import canonical_json
 from mmdata.formats import DEFAULTS, Format
+from mmdata.keys import LONGEST_KEY
 from mmdata.latest import Latest
 from mmdata.lineage import Step
 from mmdata.record import Origin, Provenance, Record, Scalar
@@ -25,6 +26,7 @@ from mmdata.schema import ScalarName, Schema
 from mmdata.values import Array, Audio, Box, Image, Point, Segment, Span, Text, Tokens, Value, Video
 
 METADATA_MEMBER = "json"
+_LONGEST_EXTENSION = 100 - LONGEST_KEY - 1  # a name in a USTAR header has 100 characters
 _BARE_NAMES = {"image": "image", "audio": "audio", "text": "text"}
 _BUILT_IN: dict[str, dict[str, ScalarName]] = {
     "image": {"width": "int", "height": "int"},
@@ -57,6 +59,8 @@ class Codec:
         for name, type_ in schema.fields.items():
             bare = type_.kind in _BARE_NAMES and (name == type_.kind or kinds[type_.kind] == 1)
             extension = formats[name].format if bare else f"{name}.{formats[name].format}"
+            if len(extension) > _LONGEST_EXTENSION:
+                raise RecipeError(f"the name of field {name!r} is too long for a member of a tar: {extension!r}; rename it")
             members[extension] = (name, formats[name])
         return cls(schema, dict(sorted(members.items())), inputs)
 

@@ -63,7 +63,8 @@ class RowReject:
 class Plan:
     """What a build does: the rows planned, the tasks, the rows turned away while listing, and the digest of the listing.
 
-    `planned` is in the order of the source; `rows` counts every row, those turned away included.
+    `planned` is in the order of the source; `rows` counts every row, those turned away included. `left_out` names the files that
+    the source found but that belong to no row.
     """
 
     recipe: Recipe
@@ -72,6 +73,7 @@ class Plan:
     rejects: tuple[RowReject, ...]
     rows: int
     rows_digest: str
+    left_out: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +99,7 @@ def make_plan(recipe: Recipe, limit: int | None = None) -> Plan:
         ordered = sorted(rows, key=lambda row: digest_of(recipe.seed, "order", row.source_key))
     by_split = ([row for row in ordered if row.split == split] for split in SPLITS)
     tasks = chain.from_iterable(_tasks(split, found, recipe) for split, found in zip(SPLITS, by_split, strict=True))
-    return Plan(recipe, tuple(rows), tuple(tasks), tuple(listing.rejects), count, listing.digest.hexdigest())
+    return Plan(recipe, tuple(rows), tuple(tasks), tuple(listing.rejects), count, listing.digest.hexdigest(), source.left_out)
 
 
 class _Listing:

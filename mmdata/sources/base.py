@@ -21,6 +21,9 @@ class Row:
 class Source(Protocol):
     """An open corpus. Opening lists it; nothing but the list is read. It can be opened again in any process."""
 
+    left_out: tuple[str, ...]
+    """The files that the source found in the corpus's folder but that belong to no row."""
+
     def __len__(self) -> int:
         """Number of rows, those included that cannot be read."""
 

@@ -59,7 +59,9 @@ class Table(Protocol):
 
 
 class ManifestSource:
-    """An open manifest. Pickled, it is its configuration, and lists the rows again."""
+    """An open manifest. Pickled, it is its configuration, and lists the rows again. It looks for no files by itself."""
+
+    left_out: tuple[str, ...] = ()
 
     def __init__(self, config: Manifest) -> None:
         """List the rows. Raises SourceError."""

@@ -47,8 +47,8 @@ class LogMel(nn.Module):
         padded = functional.pad(torch.cat([mirrored, samples], dim=1), (0, edge))
         spectrum = torch.stft(padded, WINDOW, HOP, window=self.window, center=False, return_complex=True)
         count = -(-lengths // HOP)
-        power = spectrum[:, :, : -(-samples.shape[1] // HOP)].abs().square()
-        decades = (self.filters @ power).clamp_min(_SMALLEST_POWER).log10()
+        spectrum = spectrum[:, :, : -(-samples.shape[1] // HOP)]
+        decades = (self.filters @ (spectrum.real.square() + spectrum.imag.square())).clamp_min(_SMALLEST_POWER).log10()
         inside = (torch.arange(decades.shape[2], device=count.device) < count[:, None])[:, None]
         loudest = decades.masked_fill(~inside, -torch.inf).amax(dim=(1, 2), keepdim=True)
         return ((torch.maximum(decades, loudest - _RANGE) + 4) / 4).masked_fill(~inside, 0.0), count

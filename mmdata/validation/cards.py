@@ -20,10 +20,9 @@ def card(sample: Sample) -> str:
     record = sample.record
     badge = f'<span class="badge">{escaped(sample.shard.split)} · row {record.origin.row}</span>'
     parts = [f"<header><h3>{escaped(record.key)}</h3>{badge}</header>"]
-    for name, value in record.fields.items():
-        parts.append(
-            f'<section><p class="label">{escaped(name)}{escaped(_extent(value))}</p>{_shown(sample, name, value)}</section>'
-        )
+    for name, value in sorted(record.fields.items(), key=lambda item: (_ORDER.index(item[1].kind), item[0])):
+        label = f'<p class="label">{escaped(name)}{escaped(_extent(value))}</p>'
+        parts.append(f"<section>{label}{_shown(sample, name, value)}</section>")
     return f'<article class="card">{"".join(parts)}{_origin(sample)}</article>'
 
 

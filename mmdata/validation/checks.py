@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
 from mmdata.dataset import DESCRIPTION, Shard
+from mmdata.errors import MmdataError
 from mmdata.validation.account import check_across
 from mmdata.validation.description import Promised, read_promises
 from mmdata.validation.findings import Ledger, Notes
@@ -35,6 +37,7 @@ def validate(out: str | Path, report: Path | None = None, *, workers: int = 1, p
 
     Raises:
         DatasetError: The folder is no dataset (there is no `dataset.json`), or the report cannot be written.
+        MmdataError: A worker process died.
     """
     folder, ledger = Path(out), Ledger()
     notes = Notes(ledger, DESCRIPTION)
@@ -64,7 +67,10 @@ def _checked(out: Path, promised: Promised, workers: int) -> Iterator[tuple[Ledg
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(promised.shards)), mp_context=context) as pool:
-        yield from pool.map(check, promised.shards)
+        try:
+            yield from pool.map(check, promised.shards)
+        except BrokenProcessPool as error:
+            raise MmdataError("a worker process died (out of memory, or a decoder crashed); run it with one worker") from error
 
 
 def _check_one(out: Path, promised: Promised, shard: Shard) -> tuple[Ledger, Facts]:

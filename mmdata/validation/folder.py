@@ -77,5 +77,10 @@ def _check_sha256(out: Path, promised: Promised, notes: Notes) -> None:
     for file, sha256 in sorted(wanted.items()):
         if (out / file).is_file():
             notes.covered("checksums")
-            if sha256_of(out / file) != sha256:
+            try:
+                is_right = sha256_of(out / file) == sha256
+            except OSError as error:
+                notes.on(file).error("files", f"it cannot be read: {error.strerror}")
+                continue
+            if not is_right:
                 notes.on(file).error("checksums", "its sha256 differs from the one in dataset.json: it was changed or damaged")

@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from io import BytesIO
@@ -42,7 +42,7 @@ class Probe:
 def examine(folder: Path) -> Iterator[Probe]:
     """Try everything, one after the other; `folder` is where datasets would be written."""
     yield _python()
-    requirements = _requirements()
+    requirements = requirements_of(metadata.requires("mmdata") or [])
     yield from (_library(distribution) for distribution in requirements.pop("", []))
     yield from (_extra(name, distributions) for name, distributions in requirements.items())
     yield from (_decodes(name, _picture, name) for name in ("JPEG", "PNG", "WebP", "SVG"))
@@ -57,10 +57,10 @@ def _python() -> Probe:
     return Probe("python", is_known, required=True, detail=f"{platform.python_version()} on {platform.machine()}{wanted}")
 
 
-def _requirements() -> dict[str, list[str]]:
-    """Return the distributions that mmdata needs, under "", and those that each extra brings."""
+def requirements_of(lines: Iterable[str]) -> dict[str, list[str]]:
+    """Return the distributions that a package needs, under "", and those that each extra brings."""
     found: dict[str, list[str]] = {}
-    for line in metadata.requires("mmdata") or []:
+    for line in lines:
         if match := _REQUIREMENT.match(line):
             found.setdefault(match[2] or "", []).append(match[1])
     return found

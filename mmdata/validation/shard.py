@@ -48,9 +48,12 @@ def check_shard(out: Path, shard: Shard, promised: Promised) -> tuple[Ledger, Fa
     path = out / shard.file
     said: list[Described] = []
     if path.is_file():
-        if promised.has_shards:
-            _check_bytes(path, shard, notes)
-        said = _check_tar(path, index, RecordCheck(out, shard, promised), notes)
+        try:
+            if promised.has_shards:
+                _check_bytes(path, shard, notes)
+            said = _check_tar(path, index, RecordCheck(out, shard, promised), notes)
+        except OSError as error:
+            notes.error("files", f"it cannot be read: {error.strerror}")
     return ledger, _facts(shard, index, said, promised.codec)
 
 

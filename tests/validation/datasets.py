@@ -18,8 +18,8 @@ from mmdata.codec import Codec
 from mmdata.files import canonical_json, digest_of_json, sha256_of
 from mmdata.formats import Png
 from mmdata.lineage import Affine, TimeMap
-from mmdata.record import Origin, Provenance, Record, Reject
 from mmdata.plan import RowReject
+from mmdata.record import Origin, Provenance, Record, Reject
 from mmdata.schema import FieldType, Schema
 from mmdata.shard_task import rejects_table
 from mmdata.shards.index import ShardIndex, ShardInfo, index_schema, parquet_bytes, write_index

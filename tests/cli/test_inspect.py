@@ -1,0 +1,66 @@
+"""`mmdata inspect` and `mmdata preview`: records for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mmdata.cli.main import group
+from mmdata.errors import DatasetError
+from tests.validation.datasets import make_dataset
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole dataset; the tests only read it."""
+    return make_dataset(tmp_path_factory.mktemp("inspect") / "dataset")
+
+
+def test_annotations_come_back_to_the_raw_data(out: Path) -> None:
+    """Each annotation is given as it now is and as it was in the raw data."""
+    found = json.loads(CliRunner().invoke(group, ["inspect", str(out), "row-003", "--json"], catch_exceptions=False).stdout)
+    fields = found["fields"]
+    assert fields["image"]["boxes"][0]["raw"] == pytest.approx([4, 4, 20, 30])
+    assert fields["image"]["points"][0]["raw"] == pytest.approx([10, 10])
+    assert fields["audio"]["segments"][0]["raw"] == pytest.approx([0.15, 0.25])
+    assert fields["text"]["spans"][0]["raw"] == [2, 5]
+    assert found["members"].keys() == {"flac", "json", "png", "tokens.npy", "txt", "vector.npy"}
+    assert found["origin"]["inputs"]["image"]["sha256"] == f"{3:064x}"
+
+
+def test_lines_for_people(out: Path) -> None:
+    """Members, annotations, lineage and origin are shown."""
+    text = CliRunner().invoke(group, ["inspect", str(out), "row-003"], catch_exceptions=False).stdout
+    for words in (".flac", "thing: left 1.6", "moved by image.resize", "files/3.image", "in the raw data 4, 4, 20, 30"):
+        assert words in text
+
+
+def test_export_writes_the_members(out: Path, tmp_path: Path) -> None:
+    """Every member becomes a file with the bytes of its payload."""
+    args = ["inspect", str(out), "row-003", "--export", str(tmp_path / "files")]
+    assert CliRunner().invoke(group, args, catch_exceptions=False).exit_code == 0
+    names = {path.name for path in (tmp_path / "files").iterdir()}
+    assert names == {f"row-003.{each}" for each in ("flac", "json", "png", "tokens.npy", "txt", "vector.npy")}
+    assert json.loads((tmp_path / "files/row-003.json").read_bytes())["key"] == "row-003"
+
+
+def test_an_unknown_key_is_an_error(out: Path) -> None:
+    """The message names the key."""
+    error = CliRunner().invoke(group, ["inspect", str(out), "no-such"]).exception
+    assert isinstance(error, DatasetError)
+    assert "'no-such'" in str(error)
+
+
+def test_preview_draws_evenly(out: Path, tmp_path: Path) -> None:
+    """The page holds as many records as were asked for, from all splits."""
+    file = tmp_path / "page.html"
+    args = ["preview", str(out), "--count", "5", "--html", str(file), "--json"]
+    found = json.loads(CliRunner().invoke(group, args, catch_exceptions=False).stdout)
+    page = file.read_text(encoding="utf-8")
+    assert found == {"file": str(file), "records": 5}
+    assert page.count("<article") == 5
+    assert ">train · " in page
+    assert ">val · " in page
