@@ -35,6 +35,11 @@ class Layout:
     mean: tuple[float, ...] = _EVEN
     deviation: tuple[float, ...] = _EVEN
 
+    @property
+    def masked_id(self) -> int:
+        """The id that stands for a hidden unit in the model, after padding (0) and the vocabulary (from 1)."""
+        return self.vocabulary + 1
+
     @classmethod
     def of(cls, dataset: Dataset, config: TrainConfig) -> Self:
         """Choose the fields of a dataset. Raises ConfigError where the model cannot read what is there."""
