@@ -41,7 +41,8 @@ def find_faces(pixels: NDArray[np.uint8], confidence: float) -> list[Rectangle]:
         return []
     every = np.array(finds)
     kept = cv2.dnn.NMSBoxes(every[:, :4].tolist(), every[:, 4].tolist(), confidence, _OVERLAP)
-    return sorted(_whole_pixels(every[index], width, height) for index in np.asarray(kept).ravel())
+    faces = [_whole_pixels(every[index], width, height) for index in np.asarray(kept).ravel()]
+    return sorted(faces, key=lambda face: (face[1], face))
 
 
 def _sizes(width: int, height: int) -> Iterator[tuple[int, int]]:
