@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -69,6 +69,7 @@ def test_a_stronger_blur_leaves_less() -> None:
     )
 
 
+@settings(deadline=None)
 @given(edges=st.lists(st.floats(0, 40), min_size=4, max_size=4), strength=st.floats(0.01, 1), margin=st.floats(0, 1))
 def test_every_box_can_be_blurred(edges: list[float], strength: float, margin: float) -> None:
     """Boxes between pixels, thin ones and ones at the border: no pixel farther away than the margin changes."""

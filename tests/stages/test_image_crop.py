@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdata.errors import RecordError
@@ -52,6 +52,7 @@ def test_a_stride_makes_cells_overlap() -> None:
     assert [place_of(cell) for cell in cells(Crop(size=2, mode="grid", stride=(5, 9)), image)] == [(0, 0), (5, 0)]
 
 
+@settings(deadline=None)
 @given(sides=st.tuples(st.integers(1, 60), st.integers(1, 60)), size=st.integers(1, 30), stride=st.integers(1, 30))
 def test_a_covering_grid_leaves_no_pixel_out(sides: tuple[int, int], size: int, stride: int) -> None:
     """With `rest: cover` and no gaps, every pixel lies in a cell, every cell inside the picture, and no cell comes twice."""
@@ -114,6 +115,7 @@ def test_an_even_picture_is_cropped_at_its_centre(colour: int) -> None:
     assert place_of(image_of(Crop(size=50, mode="salient")(record_of(image), RNG))) == (40, 20)
 
 
+@settings(deadline=None)
 @given(sides=st.tuples(st.integers(1, 200), st.integers(1, 200)), size=st.tuples(st.integers(1, 90), st.integers(1, 90)))
 def test_a_salient_crop_lies_inside(sides: tuple[int, int], size: tuple[int, int]) -> None:
     """For every size of picture and crop; the other side is padded."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageOps
@@ -54,6 +54,7 @@ def test_padding_agrees_with_pillows() -> None:
     np.testing.assert_array_equal(made, np.asarray(ImageOps.pad(Pillow.fromarray(pixels), (30, 30), color="#804020")))
 
 
+@settings(deadline=None)
 @given(
     sides=st.tuples(st.integers(1, 80), st.integers(1, 80)),
     aspect=st.tuples(st.integers(1, 20), st.integers(1, 20)),

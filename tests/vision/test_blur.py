@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdata.vision.blur import blurred
@@ -20,6 +20,7 @@ def test_it_is_a_gaussian(deviation: float, levels: int) -> None:
     assert np.abs(blurred(pixels, deviation).astype(int) - reference).max() <= levels
 
 
+@settings(deadline=None)
 @given(sides=st.tuples(st.integers(1, 70), st.integers(1, 70)), deviation=st.floats(0.05, 70))
 def test_every_region_can_be_blurred(sides: tuple[int, int], deviation: float) -> None:
     """The shape stays, the input too, and no level leaves the range of the region."""
