@@ -7,7 +7,7 @@ see the corpus first is a `FitStage`: it observes rows in parallel, reduces what
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, cast
 
 import numpy as np
@@ -84,13 +84,22 @@ class FieldStage(Stage, Generic[V]):
         return type_
 
     @abstractmethod
-    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject:
-        """Return the new value of the field, or a Reject."""
+    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | Sequence[V]:
+        """Return the new value of the field, a Reject, or several values: each of them becomes a record."""
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:
-        """Apply the stage to its field."""
-        value = self.apply(cast("V", record[self.field]), rng)
-        return value if isinstance(value, Reject) else record.with_fields(**{self.field: value})
+        """Apply the stage to its field; a record that lacks it passes unchanged."""
+        if self.field not in record.fields:
+            return record
+        return self.put_back(record, self.apply(cast("V", record[self.field]), rng))
+
+    def put_back(self, record: Record, result: V | Value | Reject | Sequence[V]) -> Outcome:
+        """Return what becomes of a record whose field gave this result."""
+        if isinstance(result, Reject):
+            return result
+        if isinstance(result, Sequence):
+            return [record.with_fields(**{self.field: value}) for value in result]
+        return record.with_fields(**{self.field: result})
 
 
 class FitStage(Stage):
