@@ -107,12 +107,14 @@ def main() -> None:
     seconds = time.perf_counter() - began
     characters = sum(len(line.text) for line in lines)
     negatives = sum(not line.entities for line in lines)
-    title = f"{options.split}: {len(lines)} lines, {negatives} of them without personal data, {characters / seconds:,.0f} characters/s"
+    title = f"{options.split}: {len(lines)} lines, {negatives} without personal data, {characters / seconds:,.0f} characters/s"
     _show(results, title)
     if options.wrong:
         _show_wrong(lines)
     if options.json:
-        options.json.write_text(json.dumps({group: rates(counts) for group, counts in results.items()}, indent=2), encoding="utf-8")
+        options.json.write_text(
+            json.dumps({group: rates(counts) for group, counts in results.items()}, indent=2), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

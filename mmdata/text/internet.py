@@ -17,7 +17,7 @@ _AT = r"(?:@|[ ]{0,2}[\[({<][ ]?(?:at|@|arroba|arobase|chez|małpa|klammeraffe)[
 _DOT = r"(?:\.|[ ]{0,2}[\[({<][ ]?(?:dot|\.|punkt|punto|point|kropka|ponto)[ ]?[\])}>][ ]{0,2})"
 _EMAIL = re.compile(
     rf"(?<![{_LETTER}@.%+'_-])({_ATOM}{{1,64}}(?:{_DOT}{_ATOM}{{1,64}}){{0,8}}){_AT}"
-    rf"({_LABEL}(?:{_DOT}{_LABEL}){{1,8}})(?!@)",
+    rf"({_LABEL}(?:{_DOT}{_LABEL}){{1,8}})",
     re.IGNORECASE,
 )
 _AROUND_DOT = re.compile(_DOT, re.IGNORECASE)
@@ -33,15 +33,16 @@ _IPV4 = re.compile(
 )
 _IPV6 = re.compile(r"(?<![\w:.])[0-9a-f]{1,4}:[0-9a-f:]++(?!\w|\.\w)", re.ASCII | re.IGNORECASE)
 _NUMBERED = re.compile(
-    r"(?:\b(?:v|ver|versions?|versione|versión|versão|versie|wersj[aię]|verze|версия|версии|release|build|firmware|revision|rev|oid"
-    r"|sections?|sec|chapter|clause|article|art|abschnitt|kapitel|ziffer|artikel|sección|capítulo|apartado|artículo|artigo|articolo"
-    r"|sezione|capitolo|secção|seção|chapitre|rozdział|punkt|пункт|глава|раздел|статья)|§|版本|バージョン|버전|第|الإصدار)[.:]?[ ]*v?$",
+    r"(?:\b(?:v|ver|versions?|versione|versión|versão|versie|wersj[aię]|verze|версия|версии|release|build|firmware"
+    r"|revision|rev|oid|sections?|sec|chapter|clause|article|art|abschnitt|kapitel|ziffer|artikel|sección|capítulo|apartado|artículo|artigo"
+    r"|articolo|sezione|capitolo|secção|seção|chapitre|rozdział|punkt|пункт|глава|раздел|статья)|§|版本|バージョン|버전|第"
+    r"|الإصدار)[.:]?[ ]*v?$",
     re.IGNORECASE,
 )
-_NOT_PUBLIC = tuple(
-    ip_network(network)
-    for network in ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
-) + (ip_network("224.0.0.0/3"),)
+_NOT_PUBLIC = (
+    *(ip_network("0.0.0.0/8"), ip_network("10.0.0.0/8"), ip_network("100.64.0.0/10"), ip_network("127.0.0.0/8")),
+    *(ip_network("169.254.0.0/16"), ip_network("172.16.0.0/12"), ip_network("192.168.0.0/16"), ip_network("224.0.0.0/3")),
+)
 _GLOBAL_IPV6 = ip_network("2000::/3")
 _PSEUDONYMS_IPV6 = ip_network("3fff::/20")
 

@@ -16,38 +16,43 @@ if TYPE_CHECKING:
 
 _ENOUGH_DIGITS = re.compile(r"(?:\d[^\w\n]{0,4}){6}\d", re.ASCII)
 _PHONE_WORD = re.compile(
-    r"\b(?:tel|telephone|telefon\w*|teléfono|telefone|téléphone|tél|phone|call|dial|cell|mobile|mobil\w*|móvil|celular|telemóvel|fax"
-    r"|whatsapp|sms|text|signal|viber|handy|ruf\w*|anruf\w*|appel\w*|portable|joindre|ll[aá]m\w+|ligu?e|contact\w*|kontakt\w*|zadzwo\w+"
-    r"|dzwo\w+|komórk\w*|numer(?:em|u)? telefonu|infoline|hotline|zap|gsm|puhelin|тел|телефон\w*|звони\w*)\b|☎|📞|📱|电话|電話|手机|手機|致电|微信|传真|هاتف|جوال|اتصل|موبايل|الاتصال|واتساب",
+    r"\b(?:tel|telephone|telefon\w*|teléfono|telefone|téléphone|tél|phone|call|dial|cell|mobile|mobil\w*|móvil|celular|telemóvel"
+    r"|fax|whatsapp|sms|text|signal|viber|handy|ruf\w*|anruf\w*|appel\w*|portable|joindre|ll[aá]m\w+|ligu?e|contact\w*"
+    r"|kontakt\w*|zadzwo\w+|dzwo\w+|komórk\w*|numer(?:em|u)? telefonu|infoline|hotline|zap|gsm|puhelin|тел|телефон\w*|звони\w*)\b"
+    r"|☎|📞|📱|电话|電話|手机|手機|致电|微信|传真|هاتف|جوال|اتصل|موبايل|الاتصال|واتساب",
     re.IGNORECASE,
 )
 _OTHER_WORD = re.compile(
-    r"(?:\b(?:order|invoice|isbn|issn|ean|gtin|upc|imei|serial|tracking|parcel|article|item|part|sku|case|ticket|r[eé]f(?:erence)?|account"
-    r"|bestell\w*|rechnung\w*|auftrag\w*|kunden\w*|artikel\w*|sendung\w*|serien\w*|vorgang\w*|aktenzeichen|konto\w*|pedido|factura|expediente"
-    r"|seguimiento|referencia|artículo|commande|facture|suivi|référence|article|siret|siren|zamówieni\w+|faktur\w+|przesyłk\w+|regon|nip|krs"
-    r"|encomenda|fatura|nota fiscal|protocolo|rastreamento|version|id|doi|pmid|arxiv|lot|batch)\b|订单|编号|单号|发票|رقم الطلب|فاتورة|طلب)"
-    r"[^\d\n+]{0,16}$|[$€£¥₹#№=_][ ]?$|(?:USD|EUR|PLN|GBP|R\$|CHF)[ ]?$",
+    r"(?:\b(?:order|invoice|isbn|issn|ean|gtin|upc|imei|serial|tracking|parcel|article|item|part|sku|case|ticket|r[eé]f(?:erence)?"
+    r"|account|bestell\w*|rechnung\w*|auftrag\w*|kunden\w*|artikel\w*|sendung\w*|serien\w*|vorgang\w*|aktenzeichen|konto\w*"
+    r"|pedido|factura|expediente|seguimiento|referencia|artículo|commande|facture|suivi|référence|siret|siren|zamówieni\w+"
+    r"|faktur\w+|przesyłk\w+|regon|nip|krs|encomenda|fatura|nota fiscal|protocolo|rastreamento|version|id|doi|pmid|arxiv|lot"
+    r"|batch)\b|订单|编号|单号|发票|رقم الطلب|فاتورة|طلب)[^\d\n+]{0,16}$|[$€£¥₹#№=_][ ]?$|(?:USD|EUR|PLN|GBP|R\$|CHF)[ ]?$",
     re.IGNORECASE,
 )
 _UNIT = re.compile(
-    r"[ ]?(?:[€$£¥₹%°]|(?:USD|EUR|PLN|GBP|CHF|zł|euros?|dollars?|Dollar|Einwohner|inhabitants|people|habitants|habitantes|personas|pessoas"
-    r"|mieszkańców|osób|km|kg|GB|MB|bytes?|views|元|人|次|نسمة|دولار)\b|元|人|次)",
+    r"[ ]?(?:[€$£¥₹%°]|(?:USD|EUR|PLN|GBP|CHF|zł|euros?|dollars?|Einwohner|inhabitants|people|habitants|habitantes|personas"
+    r"|pessoas|mieszkańców|osób|km|kg|GB|MB|bytes?|views|元|人|次|نسمة|دولار)\b|元|人|次)",
     re.IGNORECASE,
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .,]\d{3})+")
 _ADDRESS_LIKE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+")
-_DAY_OR_TIME = re.compile(r"(?:19|20)\d\d[-/.](?:0[1-9]|1[0-2])[-/.]|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d")
+_DAY_OR_TIME = re.compile(
+    r"(?:19|20)\d\d[-/.](?:0[1-9]|1[0-2])[-/.]|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
+)
 _YEARS = re.compile(r"(?:1[89]|20)\d\d[ ]?[-/][ ]?(?:1[89]|20)\d\d")
 _CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}")
 _BEFORE, _AFTER = 40, 24
 
 _REGIONS = {
-    **{"ar": ("EG", "SA", "AE", "MA"), "bg": ("BG",), "cs": ("CZ",), "da": ("DK",), "de": ("DE", "AT", "CH"), "el": ("GR",)},
-    **{"en": ("US", "GB"), "es": ("ES", "MX", "AR"), "et": ("EE",), "fa": ("IR",), "fi": ("FI",), "fr": ("FR", "BE", "CH")},
-    **{"he": ("IL",), "hi": ("IN",), "hr": ("HR",), "hu": ("HU",), "id": ("ID",), "it": ("IT", "CH"), "ja": ("JP",), "ko": ("KR",)},
-    **{"lt": ("LT",), "lv": ("LV",), "nb": ("NO",), "nl": ("NL", "BE"), "no": ("NO",), "pl": ("PL",), "pt": ("BR", "PT")},
-    **{"ro": ("RO",), "ru": ("RU",), "sk": ("SK",), "sl": ("SI",), "sv": ("SE", "FI"), "th": ("TH",), "tr": ("TR",), "uk": ("UA",)},
-    **{"vi": ("VN",), "zh": ("CN", "TW", "HK")},
+    language: tuple(regions.split())
+    for language, regions in (
+        *(("ar", "EG SA AE MA"), ("bg", "BG"), ("cs", "CZ"), ("da", "DK"), ("de", "DE AT CH"), ("el", "GR"), ("en", "US GB")),
+        *(("es", "ES MX AR"), ("et", "EE"), ("fa", "IR"), ("fi", "FI"), ("fr", "FR BE CH"), ("he", "IL"), ("hi", "IN")),
+        *(("hr", "HR"), ("hu", "HU"), ("id", "ID"), ("it", "IT CH"), ("ja", "JP"), ("ko", "KR"), ("lt", "LT"), ("lv", "LV")),
+        *(("nb", "NO"), ("nl", "NL BE"), ("no", "NO"), ("pl", "PL"), ("pt", "BR PT"), ("ro", "RO"), ("ru", "RU"), ("sk", "SK")),
+        *(("sl", "SI"), ("sv", "SE FI"), ("th", "TH"), ("tr", "TR"), ("uk", "UA"), ("vi", "VN"), ("zh", "CN TW HK")),
+    )
 }
 
 
@@ -68,7 +73,10 @@ def phones(text: str, regions: Iterable[str] = ()) -> Iterator[Match]:
     if not _ENOUGH_DIGITS.search(text):
         return
     # Behind a + the length is enough: the plans of all countries change faster than any library.
-    searches: list[tuple[str | None, int]] = [(None, Leniency.POSSIBLE), *((one, Leniency.VALID) for one in dict.fromkeys(regions))]
+    searches: list[tuple[str | None, int]] = [
+        (None, Leniency.POSSIBLE),
+        *((one, Leniency.VALID) for one in dict.fromkeys(regions)),
+    ]
     for region, leniency in searches:
         for found in PhoneNumberMatcher(text, region, leniency=leniency):
             if _is_meant(text, found):

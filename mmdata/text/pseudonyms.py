@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from mmdata.errors import RecipeError
-from mmdata.text.matches import Match
+from mmdata.text.matches import Match, PersonalKind
 
 LEAST_KEY = 16
 """Bytes; a shorter key could be found by trial."""
@@ -42,20 +42,15 @@ def pseudonym(match: Match, key: bytes) -> str:
     number, letters = int.from_bytes(digest, "big"), digest.hex()
     digits = f"{number % 10**16:016d}"
     groups = [digits[i : i + 4] for i in range(0, 16, 4)]
-    match match.kind:
-        case "email":
-            return f"user-{letters[:12]}@example.invalid"
-        case "phone":
-            return f"+999 {' '.join(groups[:3])}"
-        case "ip" if ":" in match.value:
-            return str(IPv6Address((0x3FFF << 112) + number % (1 << 108)))
-        case "ip":
-            return str(IPv4Address(0xF0000000 + number % (15 << 24)))
-        case "card":
-            return f"0000 {' '.join(groups[:3])}"
-        case "iban":
-            return f"XX00 0000 {' '.join(groups[:3])} {digits[12:14]}"
-        case "national_id":
-            return f"ID-{letters[:12]}"
-        case "name":
-            return f"Person-{letters[:12]}"
+    is_long = ":" in match.value
+    address = IPv6Address((0x3FFF << 112) + number % (1 << 108)) if is_long else IPv4Address((0xF0 << 24) + number % (15 << 24))
+    stand_ins: dict[PersonalKind, str] = {
+        "email": f"user-{letters[:12]}@example.invalid",
+        "phone": f"+999 {' '.join(groups[:3])}",
+        "ip": str(address),
+        "card": f"0000 {' '.join(groups[:3])}",
+        "iban": f"XX00 0000 {' '.join(groups[:3])} {digits[12:14]}",
+        "national_id": f"ID-{letters[:12]}",
+        "name": f"Person-{letters[:12]}",
+    }
+    return stand_ins[match.kind]
