@@ -36,7 +36,7 @@ _NUMBERED = re.compile(
     r"(?:\b(?:v|ver|versions?|versione|versión|versão|versie|wersj[aię]|verze|версия|версии|release|build|firmware"
     r"|revision|rev|oid|sections?|sec|chapter|clause|article|art|abschnitt|kapitel|ziffer|artikel|sección|capítulo|apartado|artículo|artigo"
     r"|articolo|sezione|capitolo|secção|seção|chapitre|rozdział|punkt|пункт|глава|раздел|статья)|§|版本|バージョン|버전|第"
-    r"|الإصدار)[.:]?[ ]*v?$",
+    r"|الإصدار)[.:]?[ ]*v?$|[<>=~!]=[ ]?$",
     re.IGNORECASE,
 )
 _NOT_PUBLIC = (

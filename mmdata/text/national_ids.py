@@ -18,6 +18,7 @@ from typing import cast
 
 from mmdata.text.matches import NUMBER_END, NUMBER_START, Match, compact, stands_before
 
+_DIGITS = re.compile(r"\d\d", re.ASCII)
 _REACH = 48
 """How many characters before a number its word may stand."""
 
@@ -129,6 +130,8 @@ COUNTRIES = frozenset(rule.country for rule in _RULES)
 
 def national_ids(text: str, countries: Collection[str] = ()) -> Iterator[Match]:
     """Find the numbers of these countries (ISO 3166, upper case); of all that are known where none are given."""
+    if not _DIGITS.search(text):
+        return
     for rule in _RULES:
         if countries and rule.country not in countries:
             continue

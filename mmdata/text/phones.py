@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from mmdata.text.matches import Match, stands_before
-
-if TYPE_CHECKING:
-    from phonenumbers import PhoneNumberMatch
 
 _ENOUGH_DIGITS = re.compile(r"(?:\d[^\w\n]{0,4}){6}\d", re.ASCII)
 _PHONE_WORD = re.compile(
@@ -36,7 +32,9 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .,]\d{3})+")
-_ADDRESS_LIKE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+")
+_REFERENCE_LIKE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d+\.\d+|\d+\.\d+-\d+|0\..*")
+"""An address of the Internet, a decimal number, a clause, a version."""
+_GOES_ON = re.compile(r"/|-\w")
 _DAY_OR_TIME = re.compile(
     r"(?:19|20)\d\d[-/.](?:0[1-9]|1[0-2])[-/.]|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:19|20)\d\d"
 )
@@ -79,22 +77,24 @@ def phones(text: str, regions: Iterable[str] = ()) -> Iterator[Match]:
     ]
     for region, leniency in searches:
         for found in PhoneNumberMatcher(text, region, leniency=leniency):
-            if _is_meant(text, found):
-                yield Match(found.start, found.end, "phone", format_number(found.number, PhoneNumberFormat.E164))
+            # The bracket of "(call 202-555-0142)" belongs to the sentence.
+            start = found.start + (found.raw_string.count("(") > found.raw_string.count(")"))
+            if _is_meant(text, start, found.end):
+                yield Match(start, found.end, "phone", format_number(found.number, PhoneNumberFormat.E164))
 
 
-def _is_meant(text: str, found: PhoneNumberMatch) -> bool:
+def _is_meant(text: str, start: int, end: int) -> bool:
     """Whether a number that could be dialled stands here to be dialled."""
-    written: str = found.raw_string
+    written = text[start:end]
     if written.startswith(("+", "(+")):
         return True
-    if _ADDRESS_LIKE.fullmatch(written) or _DAY_OR_TIME.match(written) or _YEARS.fullmatch(written):
+    if _REFERENCE_LIKE.fullmatch(written) or _DAY_OR_TIME.match(written) or _YEARS.fullmatch(written):
         return False
-    if stands_before(text, found.start, _OTHER_WORD, _BEFORE) or _UNIT.match(text, found.end):
+    if stands_before(text, start, _OTHER_WORD, _BEFORE) or _UNIT.match(text, end):
         return False
-    if text[found.start - 1 : found.start] == "/" or text[found.end : found.end + 1] == "/":
+    if text[start - 1 : start] == "/" or _GOES_ON.match(text, end):
         return False
-    return not _needs_word(written) or _has_word(text, found.start, found.end)
+    return not _needs_word(written) or _has_word(text, start, end)
 
 
 def _needs_word(written: str) -> bool:

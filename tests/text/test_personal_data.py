@@ -88,7 +88,7 @@ def test_emails(text: str, expected: list[str]) -> None:
         ("at 2001:db8::1: down", ["2001:db8::1"]),
         ("2001:0db8:85a3::8a2e:370:7334.", ["2001:0db8:85a3::8a2e:370:7334"]),
         ("192.168.1.1 10.0.0.1 127.0.0.1 fe80::1 ::1", []),
-        ("version 1.2.3.4, v5.6.7.8, Chrome/120.0.99.10, 1.3.6.1.4.1", []),
+        ("version 1.2.3.4, v5.6.7.8, lz4>=1.7.4.2, Chrome/120.0.99.10, 1.3.6.1.4.1", []),
         ("12:30:45 00:1A:2B:3C:4D:5E std::vector a::b", []),
         ("256.1.1.1 01.02.03.04", []),
     ],
@@ -131,6 +131,9 @@ def test_phone_numbers_are_meant_to_be_dialled() -> None:
     assert found("tel 3105550123", "US") == [("phone", "3105550123")]
     assert found("3105550123 items", "US") == []
     assert found("order 310-555-0123", "US") == []
+    assert found("(310-555-0123 or later)", "US") == [("phone", "310-555-0123")]
+    assert found("0.34.0 - 0.36.0    10.0.x BS.1770-4-201510-I", "US") == []
+    assert found("Clause 252.227-7013 (c)", "US") == []
     assert found("tel. 600 123 456", "PL") == [("phone", "600 123 456")]
     assert found("600 123 456 zł", "PL") == []
     assert found("+44 7700 900123") == [("phone", "+44 7700 900123")]
