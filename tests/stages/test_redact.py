@@ -143,11 +143,11 @@ def test_spans_and_lineage_follow(text: str, lang: str) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(_PIECES, max_size=12).map("".join))
+@given(st.lists(_PIECES, max_size=12).map(", ".join))
 def test_a_tagged_text_stays_as_it_is(text: str) -> None:
-    """Tags are not personal data: the stage finds nothing in what it wrote, as far as spaces and signs part its pieces."""
-    once, _ = redacted(" ".join(text.split("é")))
-    assert redacted(once.text.replace("<", " <").replace(">", "> "))[1].measures == {"text.redactions": 0}
+    """Tags are not personal data, and nothing is overlooked because of what stood beside it."""
+    once, _ = redacted(text)
+    assert redacted(once.text)[1].measures == {"text.redactions": 0}
 
 
 def test_nothing_that_was_removed_stays_in_the_record() -> None:
