@@ -14,11 +14,9 @@ import hashlib
 import io
 import json
 import shutil
-import struct
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -29,6 +27,8 @@ import resvg_py
 import soundfile
 import soxr
 from PIL import Image
+
+from mmdata.dsp.ogg import with_serial_number
 
 Flaw = Literal["", "truncated", "rotated", "palette", "deep", "empty", "duplicate"]
 Samples = npt.NDArray[np.float64]  # [samples], or [samples, channels], full scale 1
@@ -249,42 +249,6 @@ def record(row: Row) -> Samples:
     return scaled
 
 
-def ogg_checksum_table() -> list[int]:
-    """Return the table of Ogg's CRC: polynomial 0x04c11db7, most significant bit first (RFC 3533)."""
-    table = []
-    for byte in range(256):
-        remainder = byte << 24
-        for _ in range(8):
-            remainder = remainder << 1 ^ (0x04C11DB7 if remainder & 1 << 31 else 0)
-        table.append(remainder & 0xFFFFFFFF)
-    return table
-
-
-def ogg_pages(stream: bytes) -> Iterator[bytearray]:
-    """Split an Ogg stream into its pages."""
-    start = 0
-    while start < len(stream):
-        segments = stream[start + 26]
-        size = 27 + segments + sum(stream[start + 27 : start + 27 + segments])
-        yield bytearray(stream[start : start + size])
-        start += size
-
-
-def with_serial(stream: bytes, serial: int) -> bytes:
-    """Give an Ogg stream a serial number of our own, in place of the random one that libsndfile draws."""
-    table = ogg_checksum_table()
-    pages = []
-    for page in ogg_pages(stream):
-        struct.pack_into("<II", page, 14, serial, page[18] | page[19] << 8 | page[20] << 16 | page[21] << 24)
-        struct.pack_into("<I", page, 22, 0)
-        checksum = 0
-        for byte in page:
-            checksum = (checksum << 8 & 0xFFFFFFFF) ^ table[checksum >> 24 ^ byte]
-        struct.pack_into("<I", page, 22, checksum)
-        pages.append(page)
-    return b"".join(pages)
-
-
 def recording_bytes(row: Row) -> bytes:
     """Make the recording file of a row, with its flaw."""
     if row.flaw == "empty":
@@ -294,7 +258,7 @@ def recording_bytes(row: Row) -> bytes:
     soundfile.write(buffer, record(row), row.rate, format=container, subtype=subtype)
     if container != "OGG":
         return buffer.getvalue()
-    return with_serial(buffer.getvalue(), serial=int(generator_for(row.text).integers(1 << 31)))
+    return with_serial_number(buffer.getvalue(), int(generator_for(row.text).integers(1 << 31)))
 
 
 # The corpus

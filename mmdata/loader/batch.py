@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from mmdata.errors import ConfigError
 from mmdata.loader.decoding import channels_of
+from mmdata.loader.example import Example
 from mmdata.schema import FieldType
-
-if TYPE_CHECKING:
-    from mmdata.loader.records import Example
 
 Column = torch.Tensor | list[str]
 

@@ -13,7 +13,8 @@ import torch
 
 from mmdata.loader.batch import Batch, collate
 from mmdata.loader.device import Sent, Transfer
-from mmdata.loader.records import Example, ShardedRecords
+from mmdata.loader.example import Example
+from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
 from mmdata.loader.substitution import Slot, Substitution, read_or_substitute
 

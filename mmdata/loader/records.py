@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +11,13 @@ from numpy.typing import NDArray
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError
 from mmdata.loader.batch import Batch, collate, widened
-from mmdata.loader.decoding import Decoded, decoder_of
+from mmdata.loader.decoding import decoder_of
+from mmdata.loader.example import Example
 from mmdata.loader.options import LoaderOptions
 from mmdata.loader.shard_files import ShardFiles
 from mmdata.schema import FieldType
 
 _EVERYTHING = LoaderOptions()
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A decoded record: its key, its fields by name, and its metadata.
-
-    By kind: image uint8 [height, width, 3]; audio int16 or float32 [channels, samples]; tokens int32 [tokens]; text str; array
-    as stored. A field that is absent from the record is empty.
-    """
-
-    key: str
-    fields: Mapping[str, Decoded]
-    metadata: Mapping[str, Any]
 
 
 class ShardedRecords:

@@ -10,8 +10,9 @@ import logging
 from dataclasses import dataclass
 
 from mmdata.errors import DatasetError, RecordError
+from mmdata.loader.example import Example
 from mmdata.loader.order import Order
-from mmdata.loader.records import Example, ShardedRecords
+from mmdata.loader.records import ShardedRecords
 
 ATTEMPTS = 64
 """So many substitutes are tried; where all of them fail, the dataset is beyond use."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from pydantic import ValidationError
 
 from mmdata.errors import ConfigError
 from mmdata.files import publishing
@@ -52,8 +53,11 @@ class Checkpoint:
             raise ConfigError(f"{path}: cannot be read ({_first_line(error)}); remove it to begin anew") from error
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise ConfigError(f"{path}: no checkpoint of format {FORMAT}; remove it to begin anew")
-        config, layout = TrainConfig.model_validate(content.pop("config")), Layout.from_json(content.pop("layout"))
-        return cls(config, layout, **content)
+        try:
+            config, layout = TrainConfig.model_validate(content.pop("config")), Layout.from_json(content.pop("layout"))
+            return cls(config, layout, **content)
+        except (ValidationError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path}: not as this version writes it ({_first_line(error)}); remove it to begin anew") from error
 
     def check(self, config: TrainConfig, layout: Layout, dataset: str, path: Path) -> None:
         """Raise ConfigError, with every difference, where a run with these settings cannot go on from here."""

@@ -16,12 +16,11 @@ from mmdata.train.layout import Layout
 
 
 class TextEncoder(nn.Module):
-    """Unit ids to a vector: embedding, convolutions, Transformer, pooling. Id `masked_id` stands for a unit that is hidden."""
+    """Unit ids, from 0 to `largest_id`, to a vector: embedding, convolutions, Transformer, pooling."""
 
-    def __init__(self, vocabulary: int, config: TrainConfig) -> None:
+    def __init__(self, largest_id: int, config: TrainConfig) -> None:
         super().__init__()
-        self.masked_id = vocabulary + 1
-        self.embedding = nn.Embedding(vocabulary + 2, config.width, padding_idx=PADDING)
+        self.embedding = nn.Embedding(largest_id + 1, config.width, padding_idx=PADDING)
         # Without convolutions nothing stands between the embedding and the Transformer.
         strides, kernel = config.text.strides, config.text.kernel
         self.stem = Stem(config.width, config.width, kernel, strides) if strides else None
@@ -87,7 +86,7 @@ def make_encoders(layout: Layout, config: TrainConfig) -> dict[str, nn.Module]:
 def _make_encoder(modality: Modality, layout: Layout, config: TrainConfig) -> nn.Module:
     match modality:
         case "text":
-            return TextEncoder(layout.vocabulary, config)
+            return TextEncoder(layout.masked_id, config)
         case "audio":
             return AudioEncoder(config)
         case "image":

@@ -23,44 +23,45 @@ def evaluate(run: str | Path, data: str | Path, *, split: str = "val", device: t
     Raises ConfigError where there is no checkpoint or the model cannot read the dataset, DatasetError for a folder that cannot
     be used or lacks the split.
     """
-    model, config = load_model(run, device)
+    model, config = load_model(run)
     dataset = Dataset(data)
-    model.layout.check(dataset)
-    return evaluate_model(model, config, dataset, split)
+    model.layout.check(dataset, config)
+    return evaluate_model(model, config, dataset, split, device)
 
 
-def load_model(run: str | Path, device: torch.device | str = "cpu") -> tuple[TriModel, TrainConfig]:
-    """Return the model of a training run, ready to embed, and its settings. Raises ConfigError where there is none."""
+def load_model(run: str | Path) -> tuple[TriModel, TrainConfig]:
+    """Return the model of a training run, on the processor, and its settings. Raises ConfigError where there is none."""
     checkpoint = Checkpoint.read(Path(run) / CHECKPOINT)
     model = make_model(checkpoint.layout, checkpoint.config)
     model.load_state_dict(checkpoint.model)
-    return model.to(device).eval(), checkpoint.config
+    return model, checkpoint.config
 
 
-def evaluate_model(model: TriModel, config: TrainConfig, dataset: Dataset, split: str) -> Retrieval:
-    """Measure a model on a split. Raises DatasetError where no record of the split can be read."""
-    embeddings, contents, unread = _embedded(model, config, dataset, split)
+def evaluate_model(
+    model: TriModel, config: TrainConfig, dataset: Dataset, split: str, device: torch.device | str = "cpu"
+) -> Retrieval:
+    """Measure a model on a split. Raises ConfigError for a device that there is not, DatasetError where no record is readable."""
+    options = loader_options(model.layout, config, shuffle=False)
+    with Loader(
+        dataset, split=split, batch_size=config.batch_size, rank=0, world_size=1, device=device, options=options
+    ) as loader:
+        embeddings, contents, unread = _embedded(model.to(device).eval(), loader)
     records = len(next(iter(embeddings.values())))
     if not records:
         raise DatasetError(f"{dataset.path}: no record of split {split!r} can be read")
     return Retrieval(split, records, unread, measure(embeddings, contents))
 
 
-def _embedded(model: TriModel, config: TrainConfig, dataset: Dataset, split: str) -> tuple[Embeddings, Contents, int]:
-    """Return embeddings and contents of every record, and how many records could not be read."""
-    device = next(model.parameters()).device
-    options = loader_options(model.layout, config, shuffle=False)
+def _embedded(model: TriModel, loader: Loader) -> tuple[Embeddings, Contents, int]:
+    """Return embeddings and contents of the records of an epoch, and how many records could not be read."""
     embeddings: list[Embeddings] = []
     contents: list[Contents] = []
     unread = 0
-    with Loader(
-        dataset, split=split, batch_size=config.batch_size, rank=0, world_size=1, device=device, options=options
-    ) as loader:
-        for batch in loader:
-            kept = ~(batch.padding | batch.substituted)
-            unread += int((batch.substituted & ~batch.padding).sum())
-            embeddings.append({modality: found[kept] for modality, found in model.embed(batch).items()})
-            contents.append({modality: found[kept] for modality, found in contents_of(batch, model.layout).items()})
+    for batch in loader:
+        kept = ~(batch.padding | batch.substituted)
+        unread += int((batch.substituted & ~batch.padding).sum())
+        embeddings.append({modality: found[kept] for modality, found in model.embed(batch).items()})
+        contents.append({modality: found[kept] for modality, found in contents_of(batch, model.layout).items()})
     return concatenated(embeddings), concatenated(contents), unread
 
 

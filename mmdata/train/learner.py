@@ -52,7 +52,7 @@ class Learner:
         """
         self.model.train()
         rng = rng_for(self.config.seed, "augmentation", step)
-        inputs = augment(self.model.prepare(batch), self.config.augmentation, self.layout.vocabulary + 1, rng)
+        inputs = augment(self.model.prepare(batch), self.config.augmentation, self.layout.masked_id, rng)
         losses = self.losses(self.model(inputs), contents_of(batch, self.layout))
         mean = torch.stack(list(losses.values())).mean()
         self.optimizer.zero_grad(set_to_none=True)

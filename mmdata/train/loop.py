@@ -108,7 +108,8 @@ class _Run:
             dataset, batch_size=config.batch_size, seed=config.seed, rank=0, world_size=1, device=device, options=options
         )
         self.steps = len(self.loader) * config.epochs
-        self.learner = Learner(config, self.layout, self.steps, torch.device(device))
+        self.device = torch.device(device)
+        self.learner = Learner(config, self.layout, self.steps, self.device)
         self.step = 0
         self.loader_state = self.loader.state_dict()
         self.whole = True
@@ -187,7 +188,7 @@ class _Run:
         """Measure the model on the held-out split, where the dataset has one."""
         if all(shard.split != HELD_OUT for shard in self.dataset.shards):
             return None
-        return evaluate_model(self.learner.model.eval(), self.config, self.dataset, HELD_OUT)
+        return evaluate_model(self.learner.model, self.config, self.dataset, HELD_OUT, self.device)
 
     def _save(self) -> None:
         state = self.learner.state()

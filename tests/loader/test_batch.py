@@ -11,7 +11,8 @@ import torch
 
 from mmdata.errors import ConfigError
 from mmdata.loader.batch import Batch, collate, widened
-from mmdata.loader.records import Example, ShardedRecords
+from mmdata.loader.example import Example
+from mmdata.loader.records import ShardedRecords
 from mmdata.schema import FieldType
 
 

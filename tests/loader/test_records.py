@@ -16,8 +16,9 @@ from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError, DatasetError, RecordError
 from mmdata.formats import Format
 from mmdata.loader.decoding import decoder_of
+from mmdata.loader.example import Example
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.records import Example, ShardedRecords
+from mmdata.loader.records import ShardedRecords
 from mmdata.loader.shard_files import _runs
 from mmdata.record import Record
 from mmdata.schema import FieldType

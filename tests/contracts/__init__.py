@@ -1,0 +1,1 @@
+"""Contracts: suites that run over every stage, source, codec or command."""
