@@ -13,6 +13,7 @@ STAGES: dict[str, str] = {
     "text.normalize": "mmdata.stages.text:Normalize",
     "text.tokenize": "mmdata.stages.tokenize:Tokenize",
     "text.words": "mmdata.stages.words:Words",
+    "text.redact": "mmdata.stages.redact:Redact",
     "image.decode": "mmdata.stages.image_decode:Decode",
     "image.resize": "mmdata.stages.image:Resize",
     "image.crop": "mmdata.stages.image_crop:Crop",

@@ -25,6 +25,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "text.normalize": [{}, {"form": "NFKD", "case": "fold"}],
     "text.tokenize": [{"vocabulary": 300}, {"vocabulary": 300, "max_tokens": 4, "add_special": True}],
     "text.words": [{}, {"language_column": "lang"}],
+    "text.redact": [{"language": "en"}, {"language_column": "lang"}, {"reject": True}],
     "image.decode": [{}, {"background": "#000000"}],
     "image.resize": [{"size": 20}, {"size": [12, 30], "mode": "exact"}, {"size": 64, "mode": "long", "only_shrink": True}],
     "image.crop": [
