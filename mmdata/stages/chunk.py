@@ -24,9 +24,10 @@ class Chunk(Stage):
     """Makes several records of one, each with a part of the text, on borders of sentences where possible.
 
     A part holds as many whole sentences as fit; of a sentence that does not fit it holds whole words, and of such a word whole
-    characters (grapheme clusters, Unicode Standard Annex 29). Spans, lineage and tokens follow, and no token is cut. White
-    space at the ends of a part goes, unless there are tokens. Tokens that stand for no character, such as `<bos>` and `<eos>`,
-    are kept around each part and count. Measures of the whole text do not hold for its parts and go; so measure after this.
+    characters (grapheme clusters, Unicode Standard Annex 29). An overlap is left out where it would cost a whole sentence.
+    Spans, lineage and tokens follow, and no token is cut. White space at the ends of a part goes, unless there are tokens.
+    Tokens that stand for no character, such as `<bos>` and `<eos>`, are kept around each part and count. Measures of the whole
+    text do not hold for its parts and go; so measure after this.
 
     Example:
         - text.chunk: {tokens: tokens, unit: tokens, most: 512, overlap: 64}

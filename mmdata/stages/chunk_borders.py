@@ -21,11 +21,13 @@ Border = Literal["sentence", "word", "character"]
 class Ruler:
     """How much of a text lies between two places, and where it may be cut.
 
-    `before`, int64 [characters + 1], counts the units before each place. `levels` are the places to cut at, int64 and sorted,
-    those that are liked best first; each holds the end of the text.
+    `before`, int64 [characters + 1], counts the units before each place; `skip`, of the same shape, is the place after what may
+    be left out between chunks. `levels` are the places to cut at, int64 and sorted, those that are liked best first; each holds
+    the end of the text.
     """
 
     before: NDArray[np.int64]
+    skip: NDArray[np.int64]
     levels: tuple[NDArray[np.int64], ...]
 
     def chunks(self, most: int, overlap: int) -> Iterator[tuple[int, int]]:
@@ -34,7 +36,8 @@ class Ruler:
         Each chunk goes on for as long as it can, to the last border of the best level that there is. Raises RecordError where
         what may not be cut is larger than a chunk.
         """
-        start, done, size = 0, 0, len(self.before) - 1
+        start = done = int(self.skip[0])
+        size = len(self.before) - 1
         while done < size:
             end, level = self._end(start, done, most)
             if start < done:
@@ -44,7 +47,7 @@ class Ruler:
             if level == len(self.levels):
                 raise RecordError("text cannot be cut", f"what stands at character {done} has more than {most} units")
             yield start, end
-            start, done = self._start(start, end, overlap), end
+            start, done = self._start(start, end, overlap), int(self.skip[end])
 
     def _end(self, start: int, done: int, most: int) -> tuple[int, int]:
         """Return the best border after `done` that a chunk from `start` can reach, and its level; where there is none, `done`."""
@@ -63,19 +66,23 @@ class Ruler:
         for level in self.levels:
             first = int(np.searchsorted(level, least, side="left"))
             if first < len(level) and level[first] < end:
-                return int(level[first])
-        return end
+                return int(self.skip[level[first]])
+        return int(self.skip[end])
 
 
 def ruler_of(text: str, tag: str, border: Border, offsets: NDArray[np.int32] | None, *, count_tokens: bool) -> Ruler:
-    """Return the ruler of a text in characters, or in tokens; `offsets`, [n, 2], are of tokens that no border may cut."""
+    """Return the ruler of a text in characters, or in tokens; `offsets`, [n, 2], are of tokens that no border may cut.
+
+    Where there are no tokens, white space may be left out between chunks.
+    """
     size = len(text)
-    is_whole, before = np.ones(size + 1, dtype=bool), np.arange(size + 1, dtype=np.int64)
+    places = np.arange(size + 1, dtype=np.int64)
+    is_whole, before, skip = np.ones(size + 1, dtype=bool), places, _after_space(text)
     if offsets is not None:
-        is_whole = _uncut(offsets, size)
+        is_whole, skip = _uncut(offsets, size), places
         before = _tokens_before(offsets, size) if count_tokens else before
-    levels = [_among(places, is_whole) for places in _levels(text, tag, border)]
-    return Ruler(before, (*levels, np.flatnonzero(is_whole)))
+    levels = [_among(borders, is_whole) for borders in _levels(text, tag, border)]
+    return Ruler(before, skip, (*levels, np.flatnonzero(is_whole)))
 
 
 def _levels(text: str, tag: str, border: Border) -> Iterator[Iterable[int]]:
@@ -90,6 +97,14 @@ def _among(places: Iterable[int], is_whole: NDArray[np.bool_]) -> NDArray[np.int
     found = np.unique(np.fromiter(places, dtype=np.int64))
     end = len(is_whole) - 1
     return np.append(found[is_whole[found] & (found < end)], end)
+
+
+def _after_space(text: str) -> NDArray[np.int64]:
+    """Return for each place, int64 [characters + 1], the first one at or after it where no white space stands."""
+    size = len(text)
+    is_space = np.fromiter(map(str.isspace, text), dtype=bool, count=size)
+    places = np.append(np.where(is_space, size, np.arange(size)), size)
+    return np.minimum.accumulate(places[::-1])[::-1].astype(np.int64)
 
 
 def _uncut(offsets: NDArray[np.int32], size: int) -> NDArray[np.bool_]:

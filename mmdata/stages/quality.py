@@ -222,6 +222,8 @@ def _cuts(text: str, rules: LineRules) -> Iterator[tuple[int, int, str]]:
 def _stop_words(tag: str) -> frozenset[str]:
     """Return the stop words of a language; none where it is not known."""
     code = code_of(tag)
+    if code == "ko":  # the list that spaCy has is of stems and endings, which no space sets apart
+        return frozenset()
     if code == "en":
         return _GOPHER_STOP_WORDS
     module = f"spacy.lang.{code}.stop_words"

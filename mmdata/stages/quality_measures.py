@@ -52,7 +52,8 @@ def words_of(text: str) -> list[str]:
 def measured(text: str) -> Measured:
     """Return the measures of a text, without those that it has no ground for: no language is known, or no sentence counted.
 
-    The mean length of words counts only scripts that spell words by letters and put spaces between them.
+    The mean length of words is that of scripts that spell words by letters and put spaces between them; where most words are of
+    others, there is none.
     """
     words = words_of(text)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -74,7 +75,8 @@ def _of_words(text: str, words: Sequence[str]) -> Measured:
         "digit_ratio": _share(sum(map(str.isdecimal, text)), written),
         "alphabetic_words": _share(sum(any(map(str.isalpha, word)) for word in words), len(words) + symbols),
     }
-    return found | ({"mean_word_length": round(sum(spelled) / len(spelled), 6)} if spelled else {})
+    is_spelled = 2 * len(spelled) > len(words)
+    return found | ({"mean_word_length": round(sum(spelled) / len(spelled), 6)} if is_spelled else {})
 
 
 def _of_lines(lines: Sequence[str]) -> Measured:

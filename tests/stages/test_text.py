@@ -222,7 +222,7 @@ def test_infer_refuses_a_text_that_is_tokenized_already() -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "expected"),
     [
-        ("quotes", "“a” ‘b’ «c» „d‟ 「e」 ʼ", "\"a\" 'b' \"c\" \"d\" 「e」 ʼ"),
+        ("quotes", "“a” ‘b’ «c» „d‟ 「e」 ʼ", '"a" \'b\' "c" "d" 「e」 ʼ'),
         ("dashes", "a–b — c −1 ‑", "a-b - c -1 -"),
         ("dots", "wait… ‥", "wait... .."),
         ("width", "ＡＢＣ！１２　カ", "ABC!12　カ"),

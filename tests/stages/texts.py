@@ -1,5 +1,7 @@
 """Texts of many scripts, and records that hold them."""
 
+# ruff: noqa: RUF001 - full-width marks are meant
+
 from __future__ import annotations
 
 import numpy as np
