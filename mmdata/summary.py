@@ -26,8 +26,8 @@ from mmdata.shards.index import ShardIndex, parquet_bytes
 from mmdata.stages.base import FitStage, Stage
 
 _LIBRARIES = (
-    "librosa", "numpy", "opencv-python-headless", "pillow", "pyarrow", "resvg-py", "scipy", "simplejpeg", "soundfile", "soxr",
-    "spacy", "tokenizers",
+    "ftfy", "icu4py", "librosa", "numpy", "opencv-python-headless", "pillow", "py3langid", "pyarrow", "resvg-py", "scipy",
+    "simplejpeg", "soundfile", "soxr", "spacy", "tokenizers",
 )  # fmt: skip
 
 

@@ -11,6 +11,10 @@ from mmdata.stages.base import Stage
 
 STAGES: dict[str, str] = {
     "text.normalize": "mmdata.stages.text:Normalize",
+    "text.language": "mmdata.stages.language:Language",
+    "text.quality": "mmdata.stages.quality:Quality",
+    "text.sentences": "mmdata.stages.sentences:Sentences",
+    "text.chunk": "mmdata.stages.chunk:Chunk",
     "text.tokenize": "mmdata.stages.tokenize:Tokenize",
     "text.words": "mmdata.stages.words:Words",
     "text.redact": "mmdata.stages.redact:Redact",
