@@ -140,10 +140,10 @@ def test_a_fitted_stage_can_be_sent_to_a_worker() -> None:
 
 
 def test_infer_and_reads() -> None:
-    """Unknown fields are refused; a star stands for every field."""
+    """Unknown fields are refused; it observes what comes through every stage before, and then needs no field."""
     schema = Schema({"text": FieldType("text")})
     assert Deduplicate().infer(schema) == Deduplicate(fields=("text",)).infer(schema) == schema
     with pytest.raises(RecipeError, match="there is no field 'image'"):
         Deduplicate(fields=("image",)).infer(schema)
-    assert Deduplicate().reads() == {"*"}
-    assert Deduplicate(fields=("text",)).reads() == {"text"}
+    assert Deduplicate(fields=("text",)).observes() == {"*"}
+    assert Deduplicate().reads() == set()
