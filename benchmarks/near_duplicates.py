@@ -1,10 +1,11 @@
 """Plant changed copies of pictures, captions and recordings among the originals, and count which of them `near` finds.
 
-    python -m benchmarks.near_duplicates --stamps DIR [--rows 400] [--seed 0] [--json FILE]
+    python -m benchmarks.near_duplicates --stamps DIR [--rows 400] [--seed 0] [--pictures DIR] [--json FILE]
 
-DIR holds the Tux Paint stamps (Debian package `tuxpaint-stamps-default`) and their `manifest.jsonl`. One row a stamp is an original;
-each kind of change makes one copy of it. A copy counts as found where it is rejected for its original, or for another copy of it;
-a reject for anything else counts against the precision.
+DIR holds the Tux Paint stamps (Debian package `tuxpaint-stamps-default`) and their `manifest.jsonl`. No two originals have the
+stamp or the caption in common; each kind of change makes one copy of each. A copy counts as found where it is rejected for its
+original, or for another copy of it; a reject for anything else counts against the precision. With `--pictures`, the pictures are
+those in another folder.
 """
 
 from __future__ import annotations
@@ -160,15 +161,22 @@ def originals(stamps: Path, rows: int, seed: int, least_characters: int) -> Iter
     seen: set[str] = set()
     for place in np.random.default_rng(seed).permutation(len(lines)):
         line = lines[place]
-        if line["stamp"] in seen or len(line["text"]) < least_characters or len(seen) == rows:
+        names = {line["stamp"], line["text"].casefold()}
+        if names & seen or len(line["text"]) < least_characters or len(seen) == 2 * rows:
             continue
         try:
             image = DecodeImage().apply(Image((stamps / line["image"]).read_bytes()), rng_for(seed))
             audio = DecodeAudio().apply(Audio((stamps / line["audio"]).read_bytes()), rng_for(seed))
         except (RecordError, OSError):
             continue
-        seen.add(line["stamp"])
+        seen |= names
         yield {"image": image, "text": Text(line["text"]), "audio": audio}
+
+
+def pictures(folder: Path) -> Iterator[Image]:
+    """Yield the JPEGs of a folder, by name."""
+    for path in sorted(folder.rglob("*.jpg")):
+        yield Image(np.array(PIL.Image.open(path).convert("RGB")))
 
 
 def planted(found: Sequence[Mapping[str, Value]], changes: Mapping[str, Mapping[str, Change]]) -> Iterator[tuple[Record, str]]:
@@ -220,18 +228,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--least-characters", type=int, default=1, help="of a caption")
+    parser.add_argument("--pictures", type=Path, help="folder of JPEGs to take in place of the pictures")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = list(originals(options.stamps, options.rows, options.seed, options.least_characters))
+    if options.pictures:
+        found = [{**fields, "image": picture} for fields, picture in zip(found, pictures(options.pictures), strict=False)]
     results: list[Result] = []
     table = Table("fields", "change", "copies", "found", "recall", "for another")
     for changes in [*({field: made} for field, made in CHANGES.items()), together()]:
         part, seconds = measure(found, changes)
         results += part
         for one in part:
-            table.add_row(
-                *map(str, (one.fields, one.change, one.copies, one.found)), f"{one.found / one.copies:.3f}", str(one.wrong)
-            )
+            recall = "" if one.change == ORIGINAL else f"{one.found / one.copies:.3f}"
+            table.add_row(*map(str, (one.fields, one.change, one.copies, one.found)), recall, str(one.wrong))
         right, wrong = (sum(getattr(one, name) for one in part) for name in ("found", "wrong"))
         table.add_row(part[0].fields, f"precision {right / max(1, right + wrong):.4f}", "", f"{seconds:.2f} s", "", str(wrong))
         table.add_section()

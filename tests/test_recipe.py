@@ -64,10 +64,7 @@ def test_mistake_is_named_at_its_line(tmp_path: Path, text: str, place: int, say
 @pytest.mark.parametrize(
     ("stages", "says"),
     [
-        (
-            [{"image.resize": {"size": 9}}],
-            r"stages\[0\] image.resize: field 'image' is encoded; decode it first \(image.decode\)",
-        ),
+        ([{"image.resize": {"size": 9}}], r"stages\[0\] image.resize: field 'image' is encoded; decode it first \(image.decode\)"),
         (
             ["image.decode", {"audio.decode": {"field": "image"}}],
             r"stages\[1\] audio.decode: field 'image' is of kind image, .*audio",

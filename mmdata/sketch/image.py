@@ -50,8 +50,8 @@ def distance(one: int, other: int) -> int:
 def band_keys(found: int, limit: int) -> list[int]:
     """Return keys, of which every hash within `limit` bits (0 to 11) of this one has one among its own `band_keys(…, 0)`.
 
-    Of four bands of 16 bits, one differs by at most a quarter of the bits that differ (multi-index hashing: M. Norouzi, A. Punjani,
-    D. Fleet, "Fast search in Hamming space with multi-index hashing", CVPR 2012).
+    Of four bands of 16 bits, one differs by at most a quarter of the bits that differ (multi-index hashing: Norouzi, Punjani,
+    Fleet, "Fast search in Hamming space with multi-index hashing", CVPR 2012).
     """
     masks = list(_masks(limit // _BANDS))
     bands = [(found >> (_BAND_BITS * band)) & 0xFFFF for band in range(_BANDS)]

@@ -14,16 +14,16 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def shingle_hashes(text: str, size: int) -> NDArray[np.uint64]:
-    """Return a hash of each run of `size` characters, uint64 [n]; a shorter text is one run, an empty one has none.
+    """Return a hash of each different run of `size` characters, uint64 [n]; a text of white space and punctuation has none.
 
     Characters, not words: so it works for scripts that put no spaces between words. Case, compatibility forms, punctuation and
-    the amount of white space do not count.
+    the amount of white space do not count. Spaces stand around the text, so that its ends count as much as its middle.
     """
     plain = _plain(text)
     if not plain:
         return np.zeros(0, np.uint64)
+    plain = f"{' ' * (size - 1)}{plain}{' ' * (size - 1)}"
     codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint64)
-    size = min(size, len(codes))
     total = np.zeros(len(codes) - size + 1, np.uint64)
     for place in range(size):
         total = _mixed(total + codes[place : place + len(total)])
