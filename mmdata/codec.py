@@ -21,19 +21,14 @@ from mmdata.formats import DEFAULTS, Format
 from mmdata.keys import LONGEST_KEY
 from mmdata.latest import Latest
 from mmdata.lineage import Step
+from mmdata.measures import measure_types, measures_of
 from mmdata.record import Origin, Provenance, Record, Scalar
 from mmdata.schema import ScalarName, Schema
-from mmdata.values import Array, Audio, Box, Image, Point, Segment, Span, Text, Tokens, Value, Video
+from mmdata.values import Array, Box, Point, Segment, Span, Tokens, Value
 
 METADATA_MEMBER = "json"
 _LONGEST_EXTENSION = 100 - LONGEST_KEY - 1  # a name in a USTAR header has 100 characters
 _BARE_NAMES = {"image": "image", "audio": "audio", "text": "text"}
-_BUILT_IN: dict[str, dict[str, ScalarName]] = {
-    "image": {"width": "int", "height": "int"},
-    "audio": {"seconds": "float"},
-    "tokens": {"tokens": "int"},
-    "text": {"characters": "int"},
-}
 _ZERO: dict[str, Scalar] = {"int": 0, "float": 0.0, "str": "", "bool": False, "json": "null"}
 _ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "segments": Segment}
 
@@ -72,17 +67,11 @@ class Codec:
     @property
     def measures(self) -> dict[str, ScalarName]:
         """Names and types of the measures of every record: `FIELD.MEASURE`."""
-        built_in = {
-            f"{name}.{measure}": scalar
-            for name, type_ in self.schema.fields.items()
-            for measure, scalar in _BUILT_IN.get(type_.kind, {}).items()
-        }
-        return dict(sorted({**built_in, **self.schema.measures}.items()))
+        return measure_types(self.schema)
 
     def measure(self, record: Record) -> dict[str, Scalar]:
         """Return the record's measures; those of an absent field are zero."""
-        found = {f"{name}.{key}": value for name, held in record.fields.items() for key, value in _measured(held).items()}
-        found |= record.measures
+        found = measures_of(record)
         return {name: found.get(name, _ZERO[type_]) for name, type_ in self.measures.items()}
 
     def encode(self, record: Record) -> dict[str, bytes]:
@@ -176,21 +165,6 @@ def _one_format_a_kind(schema: Schema, formats: Mapping[str, Format[Any]]) -> No
 
 def _encoder(format_: Format[Any]) -> Callable[[Value], bytes]:
     return lambda value: format_.encode(Array(value.ids) if isinstance(value, Tokens) else value)
-
-
-def _measured(value: Value) -> dict[str, Scalar]:
-    match value:
-        case Image():
-            height, width = value.pixels.shape[:2]
-            return {"width": width, "height": height}
-        case Audio():
-            return {"seconds": value.seconds}
-        case Tokens():
-            return {"tokens": len(value.ids)}
-        case Text():
-            return {"characters": len(value.text)}
-        case Array() | Video():
-            return {}
 
 
 def _notes(value: Value) -> dict[str, Any]:

@@ -148,7 +148,9 @@ def describe(
     publish(out / "rejects.parquet", parquet_bytes(account.rejects), account.folder.work)
     files = [*sorted(account.folder.index.glob("*.parquet")), out / "rejects.parquet"]
     recipe = account.plan.recipe
-    learned = {name: found for stage in stages if isinstance(stage, FitStage) for name, found in stage.statistics().items()}
+    learned: dict[str, Any] = {}
+    for stage in stages:
+        learned = stage.carried(learned) | (stage.statistics() if isinstance(stage, FitStage) else {})
     description = {
         "format": FORMAT,
         "name": recipe.name,

@@ -33,6 +33,11 @@ STAGES: dict[str, str] = {
     "audio.trim": "mmdata.stages.audio:Trim",
     "audio.loudness": "mmdata.stages.audio:Loudness",
     "record.require": "mmdata.stages.record:Require",
+    "record.where": "mmdata.stages.record:Where",
+    "record.rename": "mmdata.stages.record:Rename",
+    "record.drop": "mmdata.stages.record:Drop",
+    "record.sample": "mmdata.stages.record:Sample",
+    "record.balance": "mmdata.stages.balance:Balance",
     "record.deduplicate": "mmdata.stages.deduplicate:Deduplicate",
 }
 
@@ -47,7 +52,8 @@ def stage_class(name: str) -> type[Stage]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(f"stage {name!r} cannot be imported: {error}") from error
+        hint = "" if name in STAGES else "; a module of your own must be installed, or its folder on PYTHONPATH"
+        raise RecipeError(f"stage {name!r} cannot be imported: {error}{hint}") from error
     if not (isinstance(found, type) and issubclass(found, Stage)):
         raise RecipeError(f"{name!r} is not a stage: it must be a subclass of mmdata.stages.base.Stage")
     return found

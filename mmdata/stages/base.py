@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Self, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from mmdata.schema import FieldType, Schema
 from mmdata.values import Kind, V, Value
 
 Outcome = Record | Reject | list[Record]
+T = TypeVar("T")
 
 
 class Stage(BaseModel):
@@ -47,13 +48,18 @@ class Stage(BaseModel):
         Raises RecordError where the data cannot be used; the build turns it into a reject of kind `error`.
         """
 
+    def carried(self, by_field: Mapping[str, T]) -> dict[str, T]:
+        """Return what was known of fields, by their names before the stage, by their names after it: by default the same."""
+        return dict(by_field)
+
     def reads(self) -> frozenset[str]:
         """The fields whose values the stage looks at; a fit pass runs only the stages that it depends on.
 
-        `frozenset({"*"})` stands for every field that there is at this stage.
+        By default that is `field`, and where there is no such option `frozenset({"*"})`: every field that there is at this stage.
+        A stage that reads none runs in every fit pass after it: it costs nothing, and what it turns away is not learned from.
         """
         name = getattr(self, "field", None)
-        return frozenset([name] if isinstance(name, str) else [])
+        return frozenset([name] if isinstance(name, str) else ["*"])
 
 
 class FieldStage(Stage, Generic[V]):
@@ -113,6 +119,10 @@ class FitStage(Stage):
     """Whether the stage observes all rows; by default it learns from the train split alone."""
 
     _learned: Mapping[str, bytes] | None = PrivateAttr(default=None)
+
+    def observes(self) -> frozenset[str]:
+        """The fields that `observe` looks at, as `reads` says it of the stage itself: by default the same."""
+        return self.reads()
 
     @abstractmethod
     def observe(self, records: Iterable[Record]) -> pa.Table:
