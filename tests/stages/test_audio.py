@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mmdata.dsp.loudness import integrated_loudness
 from mmdata.errors import RecipeError, RecordError
-from mmdata.lineage import TimeMap, composed
+from mmdata.lineage import TimeMap
 from mmdata.record import Origin, Record, Reject
 from mmdata.schema import FieldType, Schema
 from mmdata.stages.audio import Channels, Decode, Loudness, Resample, Trim
@@ -145,45 +143,6 @@ def test_channels_that_cannot_be_are_said_before_any_data_is_read() -> None:
     for wrong in ("centre", 0, (), (-1,)):
         with pytest.raises(ValidationError):
             Channels(to=wrong)
-
-
-_STAGES = st.one_of(
-    st.builds(Trim, threshold_db=st.floats(-60.0, -1.0), margin=st.floats(0.0, 0.3)),
-    st.builds(Resample, rate=st.sampled_from([8000, 11025, 16000, 22050, 44100])),
-)
-
-
-@given(
-    st.lists(_STAGES, min_size=1, max_size=5),
-    st.lists(st.tuples(st.floats(0.0, 2.0), st.floats(0.0, 2.0)), max_size=8),
-    st.integers(0, 8000),
-    st.integers(0, 8000),
-)
-@example([Trim(margin=0.0), Resample(rate=11025), Trim(threshold_db=-1.0, margin=0.0)], [(0.3, 1.2)], 3001, 4001)
-@settings(max_examples=60, deadline=None)
-def test_segments_come_back_to_the_raw_recording(
-    stages: list[FieldStage[Audio]], times: list[tuple[float, float]], before: int, after: int
-) -> None:
-    """Through any chain of stages, an end that was not cut maps back to the raw second within a sample."""
-    samples = padded(before, after)
-    seconds = samples.shape[1] / 16000
-    spans = [(min(pair), max(pair)) for pair in times if pair[0] != pair[1] and max(pair) <= seconds]
-    segments = tuple(Segment(start, end, str(number)) for number, (start, end) in enumerate(spans))
-    value = Audio(samples, 16000, segments)
-    for stage in stages:
-        value = apply(stage, value)
-    back = composed(value.lineage) or TimeMap.cut(0.0, seconds)
-    assert isinstance(back, TimeMap)
-    assert len(value.segments) + sum(step.removed for step in value.lineage) == len(segments)
-    for segment in value.segments:
-        raw = segments[int(segment.label)]
-        found = back.backward(segment.start), back.backward(segment.end)
-        low, high = back.pieces[0][0], back.pieces[-1][1]
-        expected = max(raw.start, low), min(raw.end, high)
-        assert np.abs(np.subtract(found, expected)).max() <= 1 / 8000
-        if min(abs(raw.start - low), abs(raw.end - high)) > 1e-6:
-            assert segment.clipped == (raw.start < low or raw.end > high)
-        assert 0.0 <= segment.start < segment.end <= value.seconds + 1 / value.rate
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])

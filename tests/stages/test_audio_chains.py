@@ -37,6 +37,13 @@ def sounding(before: int, after: int) -> NDArray[np.float32]:
     return samples.astype(np.float32)
 
 
+def segments_of(times: list[tuple[float, float]], seconds: float) -> tuple[Segment, ...]:
+    """Make segments of pairs of times, those that last a millisecond or more inside of the recording; labels count them."""
+    ordered = [(min(pair), min(max(pair), seconds)) for pair in times]
+    spans = [(start, end) for start, end in ordered if end - start > 1e-3]
+    return tuple(Segment(start, end, str(number)) for number, (start, end) in enumerate(spans))
+
+
 def run(stages: list[Stage], value: Audio) -> list[Audio]:
     """Run a chain of stages over a recording; return all that comes out of it."""
     records = [record(value)]
@@ -60,10 +67,7 @@ def test_segments_come_back_to_the_raw_recording(
     """Through any chain, an end that was not cut maps back to the raw second within a sample; one that was, to the cut."""
     samples = sounding(before, after)
     seconds = samples.shape[1] / _RATE
-    spans = [
-        (min(pair), min(max(pair), seconds)) for pair in times if max(pair) - min(pair) > 1e-3 and min(pair) < seconds - 1e-3
-    ]
-    segments = tuple(Segment(start, end, str(number)) for number, (start, end) in enumerate(spans))
+    segments = segments_of(times, seconds)
     sample = 1 / 8000  # of the lowest rate in the chain
     for value in run(stages, Audio(samples, _RATE, segments)):
         back = composed(value.lineage) or TimeMap.cut(0.0, seconds)
@@ -86,10 +90,7 @@ def test_clips_lose_nothing(times: list[tuple[float, float]], before: int, maxim
     """Of the samples and of the time of the segments: the parts of one in all clips together are as long as it was."""
     samples = sounding(before, 0)
     seconds = samples.shape[1] / _RATE
-    spans = [
-        (min(pair), min(max(pair), seconds)) for pair in times if max(pair) - min(pair) > 1e-3 and min(pair) < seconds - 1e-3
-    ]
-    segments = tuple(Segment(start, end, str(number)) for number, (start, end) in enumerate(spans))
+    segments = segments_of(times, seconds)
     found = run([Clip(minimum=0.2, maximum=maximum)], Audio(samples, _RATE, segments))
     assert np.array_equal(np.concatenate([value.samples for value in found], axis=1), samples)
     for segment in segments:
