@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar, cast
 
@@ -53,7 +54,7 @@ class Speech(FieldStage[Audio]):
         if self.field not in record.fields:
             return record
         value = self.apply(cast("Audio", record[self.field]), rng)
-        seconds = sum(segment.end - segment.start for segment in value.segments if segment.label == self.label)
+        seconds = math.fsum(segment.end - segment.start for segment in value.segments if segment.label == self.label)
         share = min(1.0, seconds / value.seconds) if value.samples.size else 0.0
         if share < self.minimum_share:
             detail = f"{share:.1%} of {value.seconds:.2f} s are speech; at least {self.minimum_share:.1%} are wanted"
