@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from mmdata.dataset import Dataset
+from mmdata.dsp.mel import RATE
 from mmdata.errors import ConfigError
 from mmdata.schema import Schema
 from mmdata.train.config import MODALITIES, Modality, TrainConfig
-from mmdata.train.features import RATE
 from mmdata.values import Kind
 
 BYTES = 256

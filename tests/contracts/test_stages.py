@@ -6,6 +6,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,29 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "image.normalize": [{}, {"output": "array"}],
     "audio.decode": [{}, {"channels": "keep"}],
     "audio.resample": [{}, {"rate": 8000, "quality": "LQ"}],
+    "audio.channels": [{}, {"to": 2}],
+    "audio.filter": [{}, {"minimum_snr": -20}],
     "audio.denoise": [{}, {"strength": 0.5, "keep_raw": "raw"}],
-    "audio.trim": [{}, {"threshold_db": -10, "margin": 0.0}],
+    "audio.speech": [{}, {"threshold": 0.3, "label": "voice"}],
+    "audio.trim": [{}, {"threshold_db": -10, "margin": 0.0}, {"by": "segments", "label": "one"}],
+    "audio.clip": [{"minimum": 0.1}, {"minimum": 0.1, "maximum": 0.25, "text": "text"}],
     "audio.loudness": [{}, {"target": -30}],
+    "audio.features": [{}, {"bins": 128, "dtype": "float16"}],
     "record.require": [{}, {"fields": ["text"]}],
     "record.deduplicate": [{}, {"fields": ["text"]}],
 }
-CASES = [pytest.param(name, options, id=f"{name} {options}") for name, each in OPTIONS.items() for options in each]
+EXTRAS = {"audio.speech": ("onnxruntime", "silero_vad")}
+"""The modules that a stage cannot do without, and that not everyone installs."""
+
+
+def case(name: str, options: dict[str, Any]) -> Any:
+    """Return a stage with its options as a parameter; skipped where an extra is missing."""
+    missing = [module for module in EXTRAS.get(name, ()) if find_spec(module) is None]
+    marks = [pytest.mark.skipif(bool(missing), reason=f"{missing} not installed")]
+    return pytest.param(name, options, id=f"{name} {options}", marks=marks)
+
+
+CASES = [case(name, options) for name, each in OPTIONS.items() for options in each]
 
 SEGMENTS = (Segment(0.05, 0.2, "one"), Segment(0.3, 0.5, "two"))
 SPANS = (Span(2, 7, "word"), Span(9, 14, "other"))
@@ -97,6 +114,9 @@ def prepared(name: str, options: dict[str, Any]) -> tuple[Stage, Schema, list[Re
     """Return a stage, fitted where it must be, with a schema and records that it takes."""
     stage = stage_class(name).model_validate(options)
     schema, records = (RAW_SCHEMA, [raw(row) for row in range(3)]) if name.endswith(".decode") else decoded()
+    if name == "audio.features":
+        resample = stage_class("audio.resample")()
+        schema, records = resample.infer(schema), [only(resample(record, rng_for(0))) for record in records]
     stage.infer(schema)
     if isinstance(stage, FitStage) and stage.needs_fit:
         stage = stage.fitted(stage.reduce(stage.observe(records)))
