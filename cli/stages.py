@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -45,9 +47,25 @@ def _option(name: str, field: object) -> str:
     )
     limits = [f"{kind} {value}" for limit in field.metadata for kind, value in _limits(limit)]
     about = f"\n      {field.description}" if field.description else ""
-    type_ = getattr(field.annotation, "__name__", None)
-    shown = str(field.annotation).replace("typing.", "") if type_ is None or "[" in str(field.annotation) else type_
-    return f"  {name}: {', '.join([shown, default, *limits])}{about}"
+    return f"  {name}: {', '.join([_type_text(field.annotation), default, *limits])}{about}"
+
+
+def _type_text(annotation: Any) -> str:  # noqa: ANN401 - any annotation
+    """Return a type as a reader of recipes would name it."""
+    if annotation is type(None):
+        return "null"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_text(arguments[0])
+    if origin is Literal:
+        return " | ".join(json.dumps(argument) for argument in arguments)
+    if origin in {Union, UnionType}:
+        return " | ".join(map(_type_text, arguments))
+    if origin in {tuple, list}:
+        return f"[{', '.join('…' if argument is Ellipsis else _type_text(argument) for argument in arguments)}]"
+    if origin is dict:
+        return f"{{{_type_text(arguments[0])}: {_type_text(arguments[1])}}}"
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def _limits(limit: object) -> list[tuple[str, object]]:

@@ -27,6 +27,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "text.tokenize": [{"vocabulary": 300}, {"vocabulary": 300, "max_tokens": 4, "add_special": True}],
     "text.words": [{}, {"language_column": "lang"}],
     "text.redact": [{"language": "en"}, {"language_column": "lang"}, {"reject": True}],
+    "text.language": [{}, {"languages": ["en", "fr", "ja"]}],
+    "text.quality": [{}, {"rules": "caption", "minimum": {"words": 1}}],
+    "text.sentences": [{}, {"language": "ja"}],
+    "text.chunk": [{"most": 8}, {"most": 6, "overlap": 2, "border": "character", "others": "keep"}],
     "image.decode": [{}, {"background": "#000000"}],
     "image.resize": [{"size": 20}, {"size": [12, 30], "mode": "exact"}, {"size": 64, "mode": "long", "only_shrink": True}],
     "image.crop": [
@@ -53,7 +57,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "audio.loudness": [{}, {"target": -30}],
     "audio.features": [{}, {"bins": 128, "dtype": "float16"}],
     "record.require": [{}, {"fields": ["text"]}],
-    "record.deduplicate": [{}, {"fields": ["text"]}],
+    "record.where": [{"expression": "audio.seconds < 20 and lang in ['fr']"}],
+    "record.rename": [{"fields": {"text": "caption"}, "metadata": {"lang": "language"}}],
+    "record.drop": [{"fields": ["text"], "metadata": ["lang"]}],
+    "record.sample": [{}, {"share": 0.5}],
+    "record.balance": [{"by": "lang", "most": 2}],
+    "record.deduplicate": [{}, {"fields": ["text"]}, {"method": "near", "fields": ["text"]}],
 }
 EXTRAS = {"audio.speech": ("onnxruntime", "silero_vad")}
 """The modules that a stage cannot do without, and that not everyone installs."""

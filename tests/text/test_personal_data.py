@@ -44,7 +44,7 @@ def test_the_plain_text_is_as_long(text: str) -> None:
     assert len(plain(text)) == len(text)
 
 
-@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: f"{rule.country} {rule.check}")
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: f"{rule.country} {rule.pattern}")
 def test_no_number_of_the_right_form_makes_a_check_fail(rule: object) -> None:
     """Any digits in the form of a rule give a match or none, never an error."""
     pattern = rule.pattern  # type: ignore[attr-defined]
