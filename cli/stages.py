@@ -50,7 +50,7 @@ def _option(name: str, field: object) -> str:
     return f"  {name}: {', '.join([_type_text(field.annotation), default, *limits])}{about}"
 
 
-def _type_text(annotation: Any) -> str:  # noqa: ANN401 - any annotation
+def _type_text(annotation: Any) -> str:  # noqa: ANN401, PLR0911 - any annotation; one line for each kind of it
     """Return a type as a reader of recipes would name it."""
     if annotation is type(None):
         return "null"
