@@ -22,6 +22,9 @@ STAGES: dict[str, str] = {
     "audio.denoise": "mmdata.stages.denoise:Denoise",
     "audio.trim": "mmdata.stages.audio:Trim",
     "audio.loudness": "mmdata.stages.audio:Loudness",
+    "video.cut": "mmdata.stages.video_cut:Cut",
+    "video.decode": "mmdata.stages.video:Decode",
+    "video.audio": "mmdata.stages.video:Sound",
     "record.require": "mmdata.stages.record:Require",
     "record.deduplicate": "mmdata.stages.deduplicate:Deduplicate",
 }

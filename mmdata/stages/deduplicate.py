@@ -17,7 +17,7 @@ from mmdata.record import Record, Reject
 from mmdata.schema import Schema
 from mmdata.stages.base import FitStage, Outcome
 from mmdata.stages.record import check_fields
-from mmdata.values import Array, Audio, Text, Tokens, Value
+from mmdata.values import Array, Audio, Text, Tokens, Value, Video
 
 _FILE = "duplicates.jsonl"
 _SCHEMA = pa.schema([("row", pa.int64()), ("key", pa.large_string()), ("digest", pa.binary(32))])
@@ -94,6 +94,9 @@ def _content(value: Value) -> Iterator[bytes | memoryview]:
         case _:
             if isinstance(value, Audio):
                 yield str(value.rate).encode()
+            if isinstance(value, Video):
+                yield f"{value.start!r} {value.seconds!r} {value.times.tolist()}".encode()
+                yield from _content(value.sound) if value.sound is not None else ()
             if isinstance(value.data, bytes):
                 yield value.data
             else:
