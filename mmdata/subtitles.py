@@ -25,8 +25,8 @@ def is_subtitles(path: str) -> bool:
 def parse_subtitles(data: bytes) -> tuple[Segment, ...]:
     """Return the cues of a subtitle file in the order of their start; the label is the text, on one line, without markup.
 
-    Cues are as in WebVTT (W3C Candidate Recommendation, 2019), of which SubRip is nearly a subset: a line of times, then the text,
-    up to an empty line. Times without hours are taken. A cue without text or without time is left out.
+    Cues are as in WebVTT (W3C Candidate Recommendation, 2019), of which SubRip is nearly a subset: a line of times, then the
+    text, up to an empty line. Times without hours are taken. A cue without text or without time is left out.
     Raises RecordError where the file is not UTF-8, has no line of times, or has one that cannot be read.
     """
     try:

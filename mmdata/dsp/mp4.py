@@ -1,16 +1,17 @@
 """MP4 files of a shard: frames and sound to one payload and back, with the times kept to the microsecond.
 
-The pictures are H.264 or VP9 without reordering, so that times in the file are those of the frames; the sound is FLAC of 16 bits, which
-begins at its first sample and loses nothing. One thread, no dates, no names of libraries: the same clip gives the same bytes.
+The pictures are H.264 or VP9 without reordering, so that times in the file are those of the frames; the sound is FLAC of 16 bits,
+which begins at its first sample and loses nothing. One thread and no dates: the same clip gives the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from mmdata.errors import RecordError
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.container.output import OutputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -37,8 +39,8 @@ _ENCODERS = {
 class Clip:
     """What an MP4 file holds.
 
-    Frames uint8 [frames, height, width, 3], their times float64 [frames] in seconds from 0, the seconds that they last in all, and
-    samples float32 [channels, samples] with their rate in Hz, or none.
+    Frames uint8 [frames, height, width, 3], their times float64 [frames] in seconds from 0, the seconds that they last in all,
+    and samples float32 [channels, samples] with their rate in Hz, or none.
     """
 
     frames: NDArray[np.uint8]
@@ -53,7 +55,7 @@ def write_mp4(clip: Clip, codec: Literal["h264", "vp9"], quality: int) -> bytes:
     import av
 
     stamps = [round(seconds * 1_000_000) for seconds in (*clip.times, clip.seconds)]
-    if stamps[0] != 0 or any(after <= before for before, after in zip(stamps, stamps[1:], strict=False)):
+    if stamps[0] != 0 or any(after <= before for before, after in pairwise(stamps)):
         raise RecordError("frames have no times of their own", "the first must be at 0, each later than the one before it")
     sink = BytesIO()
     with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
@@ -90,12 +92,21 @@ def _mux_pictures(container: OutputContainer, stream: VideoStream, frames: NDArr
     from av.video.reformatter import Interpolation
 
     how = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-    for pixels, start, end in zip(frames, stamps, stamps[1:], strict=False):
+    lasts = {start: end - start for start, end in pairwise(stamps)}
+    for pixels, start in zip(frames, stamps, strict=False):
         given = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame = given.reformat(format=stream.codec_context.pix_fmt, dst_colorspace=_BT709, interpolation=how, threads=1)
-        frame.pts, frame.duration, frame.time_base = start, end - start, _MICROSECOND
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+        frame.pts, frame.time_base = start, _MICROSECOND
+        container.mux(_lasting(stream.encode(frame), lasts))
+    container.mux(_lasting(stream.encode(None), lasts))
+
+
+def _lasting(packets: Sequence[Packet[Any]], lasts: Mapping[int, int]) -> list[Packet[Any]]:
+    """Return packets that say how long their frames are seen; encoders assume a constant rate."""
+    for packet in packets:
+        assert packet.pts is not None
+        packet.duration = lasts[packet.pts]
+    return list(packets)
 
 
 def _sound_frame(samples: NDArray[np.float32], rate: int, layout: str) -> AudioFrame:
@@ -108,19 +119,23 @@ def _sound_frame(samples: NDArray[np.float32], rate: int, layout: str) -> AudioF
 
 
 def read_mp4(payload: bytes, *, sound: bool = True) -> Clip:
-    """Return what a file holds, as `write_mp4` was given it; without the sound where it is not wanted. Raises RecordError for one that is damaged."""
+    """Return what a file holds, as `write_mp4` was given it; without the sound where it is not wanted.
+
+    Raises RecordError for a file that is damaged.
+    """
     with open_video(payload) as file:
-        frames, stamps, end = [], [], 0.0
+        frames, stamps = [], []
         for frame in file.frames(0.0):
             assert frame.pts is not None
             frames.append(upright(file, frame, View())[0])
             stamps.append(frame.pts * _exact(frame.time_base))
-            end = float(stamps[-1] + frame.duration * _exact(frame.time_base))
         if not frames or len(frames) != (file.video.frames or len(frames)):
             raise RecordError("clip cannot be decoded", f"{len(frames)} of {file.video.frames} frames are there")
         if len({frame.shape for frame in frames}) > 1:
             raise RecordError("clip cannot be decoded", "its frames differ in size")
         times = np.array([float(stamp) for stamp in stamps])
+        # Decoders may lose how long a frame lasts; the table of the file has it.
+        end = float((file.video.duration or 0) * _exact(file.video.time_base))
         heard = _sound_of(payload) if sound and file.sound is not None else (None, 0)
         return Clip(np.stack(frames), times, end, *heard)
 

@@ -154,7 +154,7 @@ def seek(container: InputContainer, stream: VideoStream | AudioStream, zero: Fra
     """Go to the last place before a time from which a stream can be decoded, as far as the container knows it."""
     base = base_of(stream)
     lowest = min(0, stream.start_time or 0)
-    stamp = max(lowest - round(1 / base), math.floor((Fraction(seconds) + zero) / base))
+    stamp = max(lowest, math.floor((Fraction(seconds) + zero) / base))
     with damage("video cannot be searched"):
         container.seek(stamp, stream=stream, backward=True)
 

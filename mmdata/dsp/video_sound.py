@@ -1,7 +1,7 @@
 """The sound track of a video file as samples on the clock of its pictures.
 
-What places a sample is its time in the container, so a track that begins late is preceded by silence, and what an encoder put before
-the beginning is cut off.
+What places a sample is its time in the container, so a track that begins late is preceded by silence, and what an encoder put
+before the beginning is cut off.
 """
 
 from __future__ import annotations

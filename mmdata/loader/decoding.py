@@ -29,6 +29,8 @@ def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Deco
     match type_.kind:
         case "image":
             return _jpeg if format_ == "jpg" else _picture
+        case "video":
+            return _clip_decoder(extension, type_)
         case "audio":
             return partial(_recording, dtype="float32" if format_ == "ogg" else "int16", type_=type_, seconds=options.max_seconds)
         case "text":
@@ -37,11 +39,6 @@ def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Deco
             return partial(_tokens, limit=options.max_tokens)
         case "array":
             return partial(_array, type_=type_)
-        case "video":
-            if format_ == "npy":
-                return partial(_frames, type_=type_)
-            require_extra(f"decoding {extension}")
-            return _clip
 
 
 def _jpeg(payload: memoryview) -> NDArray[np.uint8]:
@@ -98,6 +95,13 @@ def _recording(payload: memoryview, dtype: str, type_: FieldType, seconds: float
 def channels_of(type_: FieldType) -> int | None:
     """Return how many channels every recording of a field has; None where that is not fixed."""
     return type_.shape[0] if type_.shape else None
+
+
+def _clip_decoder(extension: str, type_: FieldType) -> Decoder:
+    if extension.endswith("npy"):
+        return partial(_frames, type_=type_)
+    require_extra(f"decoding {extension}")
+    return _clip
 
 
 def _frames(payload: memoryview, type_: FieldType) -> NDArray[np.uint8]:

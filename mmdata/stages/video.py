@@ -39,7 +39,7 @@ class Decode(FieldStage[Video]):
 
     Frame k of a clip at `rate` is the picture seen at k / rate seconds, whatever the rates of the file; before the first picture
     it is the first one. Where that makes more than `max_frames`, so many are taken, evenly over the clip. Shrinking
-    averages over areas and makes even sides. Segments and boxes follow; times are rounded to microseconds. A clip that is damaged,
+    averages over areas and makes even sides. Segments and boxes follow; times are in whole microseconds. A clip that is damaged,
     truncated, too long or too large is a RecordError. Memory is bounded by the frames that are kept.
 
     Example:
@@ -99,9 +99,9 @@ class Decode(FieldStage[Video]):
             raise RecordError("clip has no frames", f"from {start:.2f} s on")
         if self.take == "rate":
             count = max(1, math.ceil(round(seconds * self.rate, 6)))
-            places: NDArray[np.float64] = np.arange(min(count, self.max_frames)) / self.rate
+            places = np.arange(min(count, self.max_frames), dtype=np.float64) / self.rate
             if count > self.max_frames:
-                places = np.arange(self.max_frames) * (seconds / self.max_frames)
+                places = np.arange(self.max_frames, dtype=np.float64) * (seconds / self.max_frames)
             return _seen_at(seen, start + places), np.round(places, 6)
         chosen = [time for time in seen if time.is_key and time.seconds >= start] or seen[:1] if self.take == "key" else seen
         kept = [chosen[len(chosen) * k // self.max_frames] for k in range(self.max_frames)]

@@ -1,10 +1,11 @@
-"""`video.cut`: one clip to many, by its segments, by scenes, or by length. Nothing is encoded anew: clips are windows on the file."""
+"""`video.cut`: one clip to many, by its segments, by scenes, or by length; clips are windows on the same file."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Self, cast
 
 import numpy as np
@@ -100,7 +101,7 @@ class Cut(Stage):
             return
         cuts = self._scenes(file, value.start, seconds) if self.by == "scenes" else []
         borders = self._even([0.0, *cuts, seconds])
-        for start, end in zip(borders, borders[1:], strict=False):
+        for start, end in pairwise(borders):
             # The middle of a segment lies in one clip alone, so its words are nowhere twice.
             inside = (segment for segment in value.segments if start <= (segment.start + segment.end) / 2 < end)
             yield _Clip(start, end, tuple(inside))
@@ -146,7 +147,7 @@ class Cut(Stage):
     def _even(self, borders: Sequence[float]) -> list[float]:
         """Return borders with more of them where clips would be too long: scenes in equal parts, lengths as long as allowed."""
         found = [borders[0]]
-        for start, end in zip(borders, borders[1:], strict=False):
+        for start, end in pairwise(borders):
             parts = max(1, math.ceil(round((end - start) / self.max_seconds, 9)))
             step = (end - start) / parts if self.by == "scenes" else self.max_seconds
             if self.by == "length" and parts > 1 and end - start - (parts - 1) * step < self.min_seconds:

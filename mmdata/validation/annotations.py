@@ -15,8 +15,8 @@ from mmdata.validation.lineage import read_steps
 from mmdata.values import Audio, Image, Text, Value, Video
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "image": ("boxes", "points"), "audio": ("segments",), "video": ("times", "segments", "frame_boxes"), "text": ("spans",), "tokens": ("offsets",),
-    "array": (),
+    "image": ("boxes", "points"), "audio": ("segments",), "video": ("times", "segments", "frame_boxes"), "text": ("spans",),
+    "tokens": ("offsets",), "array": (),
 }  # fmt: skip
 _NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "frame_boxes": 5, "spans": 2}
 _NO_NOTES = frozenset(["offsets", "times"])
@@ -131,10 +131,10 @@ def _check_way_back(place: str, found: Sequence[Note], steps: Sequence[Step], ra
 
 
 def raw_places(kind: str, steps: Sequence[Step]) -> Callable[[Note], list[float]] | None:
-    """Return what takes annotations of a kind back through the steps of their field: their numbers, as coordinates of the raw data.
+    """Return what takes annotations of a kind back through the steps of their field; None where no step moved them.
 
-    None where no step moved them. A box comes back as the upright hull of its corners. Raises ZeroDivisionError for a map that
-    cannot be undone.
+    It gives their numbers as coordinates of the raw data; a box comes back as the upright hull of its corners. Raises
+    ZeroDivisionError for a map that cannot be undone.
     """
     times, pixels = composed(steps_in(steps, TimeMap)), composed(steps_in(steps, Affine))
     if kind == "frame_boxes":

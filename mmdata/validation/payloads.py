@@ -157,6 +157,27 @@ def check_measures(name: str, value: Value | None, type_: FieldType, measures: M
 
 def _sizes(value: Value | None, type_: FieldType) -> Sizes:
     match value:
+        case Text():
+            return {"characters": len(value.text)}
+        case Array() if type_.kind == "tokens":
+            return {"tokens": value.array.size}
+        case None:
+            return _NOTHING.get(type_.kind, {})
+        case _:
+            return _extent(value)
+
+
+_NOTHING: dict[str, Sizes] = {
+    "image": {"width": 0, "height": 0},
+    "audio": {"seconds": 0.0},
+    "video": {"seconds": 0.0, "frames": 0, "width": 0, "height": 0},
+    "text": {"characters": 0},
+    "tokens": {"tokens": 0},
+}
+
+
+def _extent(value: Value) -> Sizes:
+    match value:
         case Image():
             return {"width": value.pixels.shape[1], "height": value.pixels.shape[0]}
         case Audio():
@@ -164,18 +185,5 @@ def _sizes(value: Value | None, type_: FieldType) -> Sizes:
         case Video():
             count, height, width = value.frames.shape[:3]
             return {"seconds": value.seconds, "frames": count, "width": width, "height": height}
-        case Text():
-            return {"characters": len(value.text)}
-        case Array() if type_.kind == "tokens":
-            return {"tokens": value.array.size}
-        case None:
-            zero: dict[str, Sizes] = {
-                "image": {"width": 0, "height": 0},
-                "audio": {"seconds": 0.0},
-                "video": {"seconds": 0.0, "frames": 0, "width": 0, "height": 0},
-                "text": {"characters": 0},
-                "tokens": {"tokens": 0},
-            }
-            return zero.get(type_.kind, {})
         case _:
             return {}

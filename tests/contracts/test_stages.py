@@ -18,8 +18,9 @@ from mmdata.rng import rng_for
 from mmdata.schema import FieldType, Schema
 from mmdata.stages import STAGES, name_of, stage_class
 from mmdata.stages.base import FitStage, Stage
-from mmdata.values import Array, Audio, Box, Image, Point, Segment, Span, Text, Tokens, Value
+from mmdata.values import Array, Audio, Box, FrameBox, Image, Point, Segment, Span, Text, Tokens, Value, Video
 from tests.corpus import picture, recording
+from tests.stages.films import Film
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "text.normalize": [{}, {"form": "NFKD", "case": "fold"}],
@@ -34,12 +35,21 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "audio.denoise": [{}, {"strength": 0.5, "keep_raw": "raw"}],
     "audio.trim": [{}, {"threshold_db": -10, "margin": 0.0}],
     "audio.loudness": [{}, {"target": -30}],
+    "video.cut": [
+        {"max_seconds": 1.5, "text": "words"},
+        {"by": "length", "max_seconds": 1.5},
+        {"by": "scenes", "min_seconds": 0.1},
+    ],
+    "video.decode": [{}, {"take": "key", "size": 24, "sound": True}],
+    "video.audio": [{}, {"into": "heard", "channels": "keep"}],
     "record.require": [{}, {"fields": ["text"]}],
     "record.deduplicate": [{}, {"fields": ["text"]}],
 }
 CASES = [pytest.param(name, options, id=f"{name} {options}") for name, each in OPTIONS.items() for options in each]
 
 SEGMENTS = (Segment(0.05, 0.2, "one"), Segment(0.3, 0.5, "two"))
+FRAME_BOXES = (FrameBox(0.4, 4, 3, 20, 18, "thing"), FrameBox(2.0, 25, 10, 60, 40, "thing"))
+FILM = Film(times=tuple(number / 25 for number in range(60)), flashes=(1.0,)).encoded()
 SPANS = (Span(2, 7, "word"), Span(9, 14, "other"))
 BOXES = (Box(4, 3, 20, 18, "thing"), Box(25, 10, 39, 29, "thing"))
 
@@ -65,6 +75,13 @@ RAW_SCHEMA = Schema(
 )
 
 
+def filmed(schema: Schema, records: list[Record]) -> tuple[Schema, list[Record]]:
+    """Return them with an encoded clip in the place of the recording, which `video.audio` makes anew."""
+    clip = Video(FILM, segments=(Segment(0.2, 0.9, "one"), Segment(1.5, 2.2, "two")), frame_boxes=FRAME_BOXES)
+    records = [record.without("audio").with_fields(video=clip) for record in records]
+    return schema.without("audio").with_field("video", FieldType("video", encoded=True)), records
+
+
 def decoded() -> tuple[Schema, list[Record]]:
     """Return the schema and the records after both decoders."""
     schema, records = RAW_SCHEMA, [raw(row) for row in range(3)]
@@ -85,6 +102,8 @@ def prepared(name: str, options: dict[str, Any]) -> tuple[Stage, Schema, list[Re
     """Return a stage, fitted where it must be, with a schema and records that it takes."""
     stage = stage_class(name).model_validate(options)
     schema, records = (RAW_SCHEMA, [raw(row) for row in range(3)]) if name.endswith(".decode") else decoded()
+    if name.startswith("video."):
+        schema, records = filmed(schema, records)
     stage.infer(schema)
     if isinstance(stage, FitStage) and stage.needs_fit:
         stage = stage.fitted(stage.reduce(stage.observe(records)))
@@ -96,9 +115,9 @@ def contents(record: Record) -> Iterator[object]:
     yield from (record.key, dict(record.metadata), dict(record.measures), record.origin)
     for name, value in sorted(record.fields.items()):
         yield name
-        for part in (getattr(value, part, None) for part in ("data", "text", "ids", "offsets", "array", "rate")):
+        for part in (getattr(value, part, None) for part in ("data", "text", "ids", "offsets", "array", "rate", "times")):
             yield (part.shape, part.dtype.str, part.tobytes()) if isinstance(part, np.ndarray) else part
-        yield [getattr(value, part, None) for part in ("boxes", "points", "segments", "spans", "lineage")]
+        yield [getattr(value, part, None) for part in ("boxes", "points", "segments", "frame_boxes", "spans", "lineage")]
 
 
 def outcomes(stage: Stage, record: Record) -> list[Record | Reject]:
@@ -185,7 +204,7 @@ def check_value(value: Value, type_: FieldType) -> None:
     """Check a value against the type of its field."""
     assert value.kind == type_.kind
     match value:
-        case Image() | Audio():
+        case Image() | Audio() | Video():
             assert isinstance(value.data, bytes) == type_.encoded
             array = None if isinstance(value.data, bytes) else value.data
         case Tokens():
@@ -223,7 +242,7 @@ def check_annotations(before: Record, after: Record) -> None:
             continue
         steps = getattr(new, "lineage", ())[len(getattr(old, "lineage", ())) :]
         removed = sum(step.removed for step in steps)
-        for kind in ("boxes", "points", "segments", "spans"):
+        for kind in ("boxes", "points", "segments", "frame_boxes", "spans"):
             was, now = len(getattr(old, kind, ())), len(getattr(new, kind, ()))
             assert now + removed >= was
         check_inside(new)
@@ -238,6 +257,11 @@ def check_inside(value: Value) -> None:
             assert all(0 <= point.x <= width and 0 <= point.y <= height for point in value.points)
         case Audio(data=np.ndarray()):
             assert all(0 <= segment.start < segment.end <= value.seconds + 1 / value.rate for segment in value.segments)
+        case Video(data=np.ndarray() as frames):
+            height, width = frames.shape[1:3]
+            assert all(0 <= segment.start < segment.end <= value.seconds for segment in value.segments)
+            assert all(0 <= box.seconds <= value.seconds for box in value.frame_boxes)
+            assert all(0 <= box.left < box.right <= width and 0 <= box.top < box.bottom <= height for box in value.frame_boxes)
         case Text():
             assert all(0 <= span.start <= span.end <= len(value.text) for span in value.spans)
         case _:
@@ -257,5 +281,6 @@ def test_result_can_be_written_and_read(name: str, options: dict[str, Any]) -> N
             if isinstance(outcome, Record):
                 back = codec.decode(codec.encode(outcome))
                 for field, value in outcome.fields.items():
-                    for part in ("boxes", "points", "segments", "spans", "lineage", "text"):
-                        assert getattr(back[field], part, None) == getattr(value, part, None)
+                    for part in ("boxes", "points", "segments", "frame_boxes", "spans", "lineage", "text", "times"):
+                        held, wanted = getattr(back[field], part, None), getattr(value, part, None)
+                        assert np.array_equal(held, wanted) if part == "times" and held is not None else held == wanted
