@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from mmdata.dsp.neural_denoise import deepfilternet, rnnoise
-from mmdata.dsp.spectral_gate import spectral_gate
 from mmdata.errors import MissingExtraError
+from mmdata.rng import rng_for
+from mmdata.schema import FieldType, Schema
+from mmdata.stages.denoise import Denoise
+from mmdata.values import Audio
 
 Signal = NDArray[np.float32]  # [samples]
 Method = Callable[[Signal, int], Signal]
@@ -131,10 +133,11 @@ def choose(stamps: Path, part: str, clips: int, rate: int, seed: int) -> tuple[l
     return clean, voices
 
 
-def gate(signal: Signal, rate: int) -> Signal:
-    """Apply the default denoiser."""
-    gated: Signal = spectral_gate(signal[None], rate)[0]
-    return gated
+def stage(signal: Signal, rate: int, *, denoiser: Denoise) -> Signal:
+    """Apply the stage `audio.denoise`, as a build does. Raises MissingExtraError where its method is not installed."""
+    denoiser.infer(Schema({"audio": FieldType("audio", dtype="float32", shape=(1, None), rate=rate)}))
+    denoised: Signal = denoiser.apply(Audio(signal[None].copy(), rate), rng_for(0)).samples[0]
+    return denoised
 
 
 def noisereduce(signal: Signal, rate: int, *, stationary: bool) -> Signal:
@@ -148,11 +151,11 @@ def methods() -> dict[str, Method]:
     """Return the methods that are installed, by name."""
     every: dict[str, Method] = {
         "noisy input": lambda signal, _: signal,
-        "spectral gate (default)": gate,
+        "spectral gate (default)": partial(stage, denoiser=Denoise()),
         "noisereduce, stationary": partial(noisereduce, stationary=True),
         "noisereduce, non-stationary": partial(noisereduce, stationary=False),
-        "RNNoise": lambda signal, rate: rnnoise(signal[None], rate)[0],
-        "DeepFilterNet3": lambda signal, rate: deepfilternet(signal[None], rate)[0],
+        "RNNoise": partial(stage, denoiser=Denoise(method="rnnoise")),
+        "DeepFilterNet3": partial(stage, denoiser=Denoise(method="deepfilternet")),
     }
     return {name: method for name, method in every.items() if _installed(method)}
 

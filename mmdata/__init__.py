@@ -23,12 +23,15 @@ _PUBLIC = {
     "open": ("mmdata.dataset", "Dataset"),
     "validate": ("mmdata.validation.checks", "validate"),
 }
+_PACKAGES = {"loader", "train"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name stands for
     """Import public names when they are first used, so that importing mmdata costs nothing."""
     import importlib
 
+    if name in _PACKAGES:
+        return importlib.import_module(f"mmdata.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'mmdata' has no attribute {name!r}")
     module, attribute = _PUBLIC[name]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdata.dataset import SPLITS, Dataset, read_description
-from mmdata.engines.local import LocalEngine, Tick
+from mmdata.engines.local import LocalEngine, Tick, refuse_recursion
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
 from mmdata.fit import Fitting
@@ -43,7 +43,7 @@ def _silent(_: Progress) -> None:
 
 
 def build(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | Mapping[str, Any] | str | Path,
     out: str | Path,
     *,
     workers: int | None = None,
@@ -52,8 +52,10 @@ def build(
 ) -> Dataset:
     """Build a dataset folder and return it open. A build that was interrupted goes on where it stopped.
 
+    It starts processes that import the calling script; so a script calls it under `if __name__ == "__main__":`.
+
     Args:
-        recipe: A recipe, its file, or the name of a bundled one.
+        recipe: A recipe, its data, its file, or the name of a bundled one.
         out: The folder: new, empty, or left by the same build.
         workers: Number of processes; by default one a core. It changes nothing in the result.
         limit: Take only the first rows of the source.
@@ -65,8 +67,8 @@ def build(
         DatasetError: The folder cannot be used, or belongs to another build.
         TooManyRejectsError: More rows were rejected than the recipe allows; the folder can be resumed.
     """
-    loaded = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    plan = make_plan(loaded, limit)
+    refuse_recursion()
+    plan = make_plan(_loaded(recipe), limit)
     if plan.left_out:
         _log.warning("%d files belong to no row, such as %s", len(plan.left_out), plan.left_out[0])
     folder = BuildFolder(Path(out))
@@ -80,6 +82,12 @@ def build(
                 _Build(plan, folder, engine, progress).run()
     folder.clear()
     return Dataset(folder.out)
+
+
+def _loaded(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    return Recipe.from_data(recipe) if isinstance(recipe, Mapping) else Recipe.load(recipe)
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

@@ -21,20 +21,14 @@ from mmdata.formats import DEFAULTS, Format, holds
 from mmdata.keys import LONGEST_KEY
 from mmdata.latest import Latest
 from mmdata.lineage import Step
+from mmdata.measures import measure_types, measures_of
 from mmdata.record import Origin, Provenance, Record, Scalar
 from mmdata.schema import ScalarName, Schema
-from mmdata.values import Array, Audio, Box, FrameBox, Image, Point, Segment, Span, Text, Tokens, Value, Video
+from mmdata.values import Array, Box, FrameBox, Point, Segment, Span, Tokens, Value, Video
 
 METADATA_MEMBER = "json"
 _LONGEST_EXTENSION = 100 - LONGEST_KEY - 1  # a name in a USTAR header has 100 characters
 _BARE_NAMES = {"image": "image", "audio": "audio", "text": "text", "video": "video"}
-_BUILT_IN: dict[str, dict[str, ScalarName]] = {
-    "image": {"width": "int", "height": "int"},
-    "audio": {"seconds": "float"},
-    "video": {"seconds": "float", "frames": "int", "width": "int", "height": "int"},
-    "tokens": {"tokens": "int"},
-    "text": {"characters": "int"},
-}
 _ZERO: dict[str, Scalar] = {"int": 0, "float": 0.0, "str": "", "bool": False, "json": "null"}
 _ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "segments": Segment, "frame_boxes": FrameBox}
 
@@ -73,17 +67,11 @@ class Codec:
     @property
     def measures(self) -> dict[str, ScalarName]:
         """Names and types of the measures of every record: `FIELD.MEASURE`."""
-        built_in = {
-            f"{name}.{measure}": scalar
-            for name, type_ in self.schema.fields.items()
-            for measure, scalar in _BUILT_IN.get(type_.kind, {}).items()
-        }
-        return dict(sorted({**built_in, **self.schema.measures}.items()))
+        return measure_types(self.schema)
 
     def measure(self, record: Record) -> dict[str, Scalar]:
         """Return the record's measures; those of an absent field are zero."""
-        found = {f"{name}.{key}": value for name, held in record.fields.items() for key, value in _measured(held).items()}
-        found |= record.measures
+        found = measures_of(record)
         return {name: found.get(name, _ZERO[type_]) for name, type_ in self.measures.items()}
 
     def encode(self, record: Record) -> dict[str, bytes]:
@@ -201,24 +189,6 @@ def _as_array(value: Value) -> Value:
             raise RecordError("npy holds no sound", "write the clip as mp4, or decode it without sound")
         case _:
             return value
-
-
-def _measured(value: Value) -> dict[str, Scalar]:
-    match value:
-        case Image():
-            height, width = value.pixels.shape[:2]
-            return {"width": width, "height": height}
-        case Audio():
-            return {"seconds": value.seconds}
-        case Tokens():
-            return {"tokens": len(value.ids)}
-        case Text():
-            return {"characters": len(value.text)}
-        case Video():
-            count, height, width = value.frames.shape[:3]
-            return {"seconds": value.seconds, "frames": count, "width": width, "height": height}
-        case Array():
-            return {}
 
 
 def _notes(value: Value) -> dict[str, Any]:

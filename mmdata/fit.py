@@ -111,13 +111,14 @@ class Fitting:
 
 
 def runner_for(recipe: Recipe, stages: Sequence[Stage], number: int) -> RowRunner:
-    """Return the runner of the stages before `number` that its fields depend on."""
+    """Return the runner of the stages before `number` that what it observes depends on, and of those that read no field."""
     schemas = recipe.schemas(stages[:number])
-    needed, kept = set(stages[number].reads()), []
+    fitting = stages[number]
+    needed, kept = set(fitting.observes() if isinstance(fitting, FitStage) else fitting.reads()), []
     for before in reversed(range(number)):
         reads = stages[before].reads()
         touched = reads | _changed(stages[before], schemas[before].fields, schemas[before + 1].fields)
-        if EVERY_FIELD in needed or EVERY_FIELD in touched or touched & needed:
+        if not reads or EVERY_FIELD in needed or EVERY_FIELD in touched or touched & needed:
             needed |= reads
             kept.append(before)
     names = [recipe.stage_names[before] for before in reversed(kept)]

@@ -72,7 +72,6 @@ def _remembering(stage: Stage) -> Apply:
     def apply(record: Record, _: np.random.Generator) -> Outcome:
         if stage.field not in record.fields:
             return record
-        result = result_of(record[stage.field])
-        return result if isinstance(result, Reject) else record.with_fields(**{stage.field: result})
+        return stage.put_back(record, result_of(record[stage.field]))
 
     return apply

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from mmdata.schema import renamed_measures
 from mmdata.values import Value
 
 Scalar = str | int | float | bool
@@ -57,6 +58,11 @@ class Record:
         fields = {name: value for name, value in self.fields.items() if name not in names}
         measures = {name: value for name, value in self.measures.items() if name.split(".")[0] not in names}
         return replace(self, fields=fields, measures=measures)
+
+    def renamed(self, names: Mapping[str, str]) -> Record:
+        """Return a copy in which fields, where they are there, and their measures have other names (old to new)."""
+        fields = {names.get(name, name): value for name, value in self.fields.items()}
+        return replace(self, fields=fields, measures=renamed_measures(self.measures, names))
 
     def with_measures(self, measures: Mapping[str, Scalar]) -> Record:
         """Return a copy with these measures added."""

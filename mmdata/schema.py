@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from mmdata.errors import RecipeError
 from mmdata.values import Kind
 
 ScalarName = Literal["str", "int", "float", "bool", "json"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,14 @@ class Schema:
         measures = {name: type_ for name, type_ in self.measures.items() if name.split(".")[0] not in names}
         return replace(self, fields=fields, measures=measures)
 
+    def renamed(self, names: Mapping[str, str]) -> Schema:
+        """Return a copy in which fields have other names (old to new), in measures and in what tokens point into as well."""
+        fields = {
+            names.get(name, name): type_ if type_.text is None else replace(type_, text=names.get(type_.text, type_.text))
+            for name, type_ in self.fields.items()
+        }
+        return replace(self, fields=fields, measures=renamed_measures(self.measures, names))
+
     def with_measures(self, measures: Mapping[str, ScalarName]) -> Schema:
         """Return a copy with these measures added."""
         return replace(self, measures={**self.measures, **measures})
@@ -96,6 +105,12 @@ class Schema:
         """Read what `to_json` wrote."""
         fields = {name: FieldType.from_json(type_) for name, type_ in data["fields"].items()}
         return cls(fields, data["metadata"], data["measures"])
+
+
+def renamed_measures(measures: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    """Return measures, `FIELD.MEASURE`, under the new names of their fields (old to new)."""
+    parted = ((*name.partition("."), found) for name, found in measures.items())
+    return {f"{names.get(field, field)}{dot}{measure}": found for field, dot, measure, found in parted}
 
 
 def _list(names: Mapping[str, object]) -> str:

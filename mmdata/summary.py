@@ -27,8 +27,8 @@ from mmdata.shards.index import ShardIndex, parquet_bytes
 from mmdata.stages.base import FitStage, Stage
 
 _LIBRARIES = (
-    "librosa", "numpy", "opencv-python-headless", "pillow", "pyarrow", "resvg-py", "scipy", "simplejpeg", "soundfile", "soxr",
-    "spacy", "tokenizers",
+    "ftfy", "icu4py", "librosa", "numpy", "opencv-python-headless", "pillow", "py3langid", "pyarrow", "resvg-py", "scipy",
+    "simplejpeg", "soundfile", "soxr", "spacy", "tokenizers",
 )  # fmt: skip
 
 _OPTIONAL = {"av": "av"}
@@ -153,7 +153,9 @@ def describe(
     publish(out / "rejects.parquet", parquet_bytes(account.rejects), account.folder.work)
     files = [*sorted(account.folder.index.glob("*.parquet")), out / "rejects.parquet"]
     recipe = account.plan.recipe
-    learned = {name: found for stage in stages if isinstance(stage, FitStage) for name, found in stage.statistics().items()}
+    learned: dict[str, Any] = {}
+    for stage in stages:
+        learned = stage.carried(learned) | (stage.statistics() if isinstance(stage, FitStage) else {})
     description = {
         "format": FORMAT,
         "name": recipe.name,

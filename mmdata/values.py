@@ -242,7 +242,8 @@ class Audio:
 
 def _moved_segment(segment: Segment, by: TimeMap) -> Segment | None:
     start, end = by.forward(segment.start), by.forward(segment.end)
-    if end <= start:
+    # Rounding in the times alone must not leave a sliver of a segment behind.
+    if end - start <= 1e-9:
         return None
     return Segment(start, end, segment.label, segment.clipped or not by.keeps(segment.start, segment.end))
 

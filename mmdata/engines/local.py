@@ -72,8 +72,14 @@ class LocalEngine:
             yield from _finished(pending, lambda: progress(*_take(self._counters)))
         except BrokenProcessPool as error:
             raise MmdataError(
-                "a worker process died (out of memory, or a decoder crashed); run the build again to go on"
+                "a worker process died: out of memory, a decoder that crashed, or what stands above; run the build again to go on"
             ) from error
+
+
+def refuse_recursion() -> None:
+    """Raise MmdataError in a worker that builds again because it imports the script that started it."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise MmdataError("workers import this script, which would build again: put the call under `if __name__ == '__main__'`")
 
 
 def _finished(pending: dict[Future[None], T], poll: Callable[[], None]) -> Iterator[T]:

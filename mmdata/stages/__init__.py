@@ -11,21 +11,41 @@ from mmdata.stages.base import Stage
 
 STAGES: dict[str, str] = {
     "text.normalize": "mmdata.stages.text:Normalize",
+    "text.language": "mmdata.stages.language:Language",
+    "text.quality": "mmdata.stages.quality:Quality",
+    "text.sentences": "mmdata.stages.sentences:Sentences",
+    "text.chunk": "mmdata.stages.chunk:Chunk",
     "text.tokenize": "mmdata.stages.tokenize:Tokenize",
     "text.words": "mmdata.stages.words:Words",
+    "text.redact": "mmdata.stages.redact:Redact",
     "image.decode": "mmdata.stages.image_decode:Decode",
     "image.resize": "mmdata.stages.image:Resize",
-    "image.crop": "mmdata.stages.image:Crop",
+    "image.crop": "mmdata.stages.image_crop:Crop",
+    "image.pad": "mmdata.stages.image_pad:Pad",
+    "image.filter": "mmdata.stages.image_filter:Filter",
+    "image.blur": "mmdata.stages.image_blur:Blur",
+    "image.blur_faces": "mmdata.stages.image_blur:BlurFaces",
+    "image.hash": "mmdata.stages.image_hash:Hash",
     "image.normalize": "mmdata.stages.image_normalize:Normalize",
     "audio.decode": "mmdata.stages.audio:Decode",
     "audio.resample": "mmdata.stages.audio:Resample",
+    "audio.channels": "mmdata.stages.audio:Channels",
+    "audio.filter": "mmdata.stages.audio_filter:Filter",
     "audio.denoise": "mmdata.stages.denoise:Denoise",
+    "audio.speech": "mmdata.stages.audio_speech:Speech",
     "audio.trim": "mmdata.stages.audio:Trim",
+    "audio.clip": "mmdata.stages.audio_clip:Clip",
     "audio.loudness": "mmdata.stages.audio:Loudness",
     "video.cut": "mmdata.stages.video_cut:Cut",
     "video.decode": "mmdata.stages.video:Decode",
     "video.audio": "mmdata.stages.video:Sound",
+    "audio.features": "mmdata.stages.audio_features:Features",
     "record.require": "mmdata.stages.record:Require",
+    "record.where": "mmdata.stages.record:Where",
+    "record.rename": "mmdata.stages.record:Rename",
+    "record.drop": "mmdata.stages.record:Drop",
+    "record.sample": "mmdata.stages.record:Sample",
+    "record.balance": "mmdata.stages.balance:Balance",
     "record.deduplicate": "mmdata.stages.deduplicate:Deduplicate",
 }
 
@@ -40,7 +60,8 @@ def stage_class(name: str) -> type[Stage]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(f"stage {name!r} cannot be imported: {error}") from error
+        hint = "" if name in STAGES else "; a module of your own must be installed, or its folder on PYTHONPATH"
+        raise RecipeError(f"stage {name!r} cannot be imported: {error}{hint}") from error
     if not (isinstance(found, type) and issubclass(found, Stage)):
         raise RecipeError(f"{name!r} is not a stage: it must be a subclass of mmdata.stages.base.Stage")
     return found

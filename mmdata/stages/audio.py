@@ -1,26 +1,28 @@
-"""Stages over recordings: `audio.decode`, which comes first, `audio.resample`, `audio.trim` and `audio.loudness`."""
+"""Stages over recordings: `audio.decode`, which comes first, and `audio.resample`, `channels`, `trim` and `loudness`."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 from functools import reduce
-from typing import ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from mmdata.dsp.levels import frame_levels, hop_length, loudest_level, sounding
 from mmdata.dsp.loudness import SILENCE, block_powers, gated_loudness
 from mmdata.dsp.sound_file import read_sound
+from mmdata.errors import RecipeError, RecordError
 from mmdata.lineage import TimeMap
 from mmdata.record import Record, Reject
 from mmdata.schema import FieldType, Schema
 from mmdata.stages.base import FieldStage, Outcome
 from mmdata.values import Audio, Kind
 
-_HOP_SECONDS = 0.01  # frames are of two hops
-_SILENCE_DB = -80.0
+ChannelCount = Annotated[int, Field(ge=1, le=64)]
+ChannelList = Annotated[tuple[Annotated[int, Field(ge=0, le=63)], ...], Field(min_length=1)]
 
 
 class Decode(FieldStage[Audio]):
@@ -104,12 +106,67 @@ def _resampled(samples: NDArray[np.float32], old: int, new: int, quality: str) -
     return np.stack([np.pad(channel[:length], (0, max(0, length - len(channel)))) for channel in channels])
 
 
+class Channels(FieldStage[Audio]):
+    """Makes the channels of a recording what a dataset needs: their mean, one of them, several in a new order, or a number.
+
+    A number n takes a recording that has n channels as it is, makes n equal ones of a single one, and 1 of several by their
+    mean. `left` and `right` are the first and the second channel; a recording of one channel is both. A recording that does not
+    have the channels asked for, or cannot be brought to their number, is a RecordError. Time stays where it is.
+
+    Example:
+        - audio.channels: {to: mono}
+    """
+
+    kind: ClassVar[Kind] = "audio"
+
+    field: str = Field("audio", description="The field of the recordings.")
+    to: Literal["mono", "left", "right"] | ChannelCount | ChannelList = Field(
+        "mono", description="mono (the mean), left, right, a number of channels (1 to 64), or a list of channels, counted from 0."
+    )
+
+    def infer_field(self, type_: FieldType) -> FieldType:
+        """Return the same type with the new number of channels. Raises RecipeError where the recording cannot have them."""
+        before, *rest = type_.shape or (None, None)
+        if before is not None and self._chosen(before) is None:
+            raise RecipeError(f"to: {self.to} cannot be made of a recording with {before} channel(s)")
+        after = self.to if isinstance(self.to, int) else len(self.to) if isinstance(self.to, tuple) else 1
+        return replace(type_, shape=(after, *rest))
+
+    def apply(self, value: Audio, rng: np.random.Generator) -> Audio:  # noqa: ARG002 - the interface of every field stage
+        """Return the recording with the channels asked for; the same object where it has them."""
+        count = len(value.samples)
+        chosen = self._chosen(count)
+        if chosen is None:
+            raise RecordError("recording does not have the channels", f"it has {count}, and {self.to} is wanted")
+        if chosen == "mean":
+            return replace(value, data=_mono(value.samples.T))
+        if chosen == list(range(count)):
+            return value
+        return replace(value, data=value.samples[chosen])
+
+    def _chosen(self, count: int) -> list[int] | Literal["mean"] | None:
+        """Return which of `count` channels make the new ones; "mean" for the mean of all, None where it cannot be done."""
+        if count == 1 and not isinstance(self.to, tuple):
+            return [0] * (self.to if isinstance(self.to, int) else 1)
+        match self.to:
+            case "mono" | 1:
+                return "mean"
+            case int():
+                return list(range(count)) if self.to == count else None
+            case "left" | "right":
+                return [0] if self.to == "left" else [1]
+            case _:
+                return list(self.to) if max(self.to) < count else None
+
+
 class Trim(FieldStage[Audio]):
     """Cuts silence off both ends of a recording.
 
-    Silence is what lies below a threshold relative to the loudest frame, as in `librosa.effects.trim`. Frames are of 20 ms, one
-    every 10 ms; their level is the root mean square without the constant offset, of the loudest channel. Segments follow. A
-    recording without any frame above -80 dBFS is rejected as filtered. Where there is nothing to cut it is returned as it is.
+    By level, silence is what lies below a threshold relative to the loudest frame, as in `librosa.effects.trim`. Frames are of
+    20 ms, one every 10 ms; their level is the root mean square without the constant offset, of the loudest channel. By segments,
+    silence is what lies before the first and after the last segment of a label, such as those of `audio.speech`. Segments follow.
+    A recording without any frame above -80 dBFS, or without such a segment, is rejected as filtered. Where there is nothing to
+    cut it is returned as it is.
 
     Example:
         - audio.trim: {threshold_db: -40, margin: 0.1}
@@ -118,39 +175,45 @@ class Trim(FieldStage[Audio]):
     kind: ClassVar[Kind] = "audio"
 
     field: str = Field("audio", description="The field of the recordings.")
+    by: Literal["level", "segments"] = Field("level", description="What is kept: what is loud, or the segments of a label.")
     threshold_db: float = Field(
-        -40.0, ge=-120.0, lt=0.0, description="Silence is below this level, in dB relative to the loudest frame, -120 to below 0."
+        -40.0,
+        ge=-120.0,
+        lt=0.0,
+        description="By level: silence is below this, in dB relative to the loudest frame, -120 to below 0.",
     )
+    label: str = Field("speech", description="By segments: the label of those that are kept.")
     margin: float = Field(0.1, ge=0.0, le=60.0, description="Seconds of silence to keep at both ends, 0 to 60.")
 
     def apply(self, value: Audio, rng: np.random.Generator) -> Audio | Reject:  # noqa: ARG002 - the interface of every field stage
         """Return the recording between its first and its last sound."""
-        hop = max(1, round(_HOP_SECONDS * value.rate))
-        levels = _levels(value.samples, hop)
-        loudest = float(levels.max(initial=-math.inf))
-        if loudest < _SILENCE_DB:
-            return Reject("filtered", "recording is silent", f"its loudest frame is at {max(loudest, -999.0):.1f} dBFS")
-        sounding = np.flatnonzero(levels >= loudest + self.threshold_db)
+        found = self._by_level(value) if self.by == "level" else self._by_segments(value)
+        if isinstance(found, Reject):
+            return found
         margin = round(self.margin * value.rate)
-        start = max(0, int(sounding[0]) * hop - margin)
-        end = min(value.samples.shape[1], (int(sounding[-1]) + 2) * hop + margin)
+        start, end = max(0, found[0] - margin), min(value.samples.shape[1], found[1] + margin)
         if (start, end) == (0, value.samples.shape[1]):
             return value
         kept = value.samples[:, start:end].copy()
         return value.retimed(kept, TimeMap.cut(start / value.rate, end / value.rate), self.stage)
 
+    def _by_level(self, value: Audio) -> tuple[int, int] | Reject:
+        """Return the first sample of the first frame that sounds, and the one after the last."""
+        hop = hop_length(value.rate)
+        levels = frame_levels(value.samples, hop)
+        frames = np.flatnonzero(sounding(levels, self.threshold_db))
+        if not len(frames):
+            detail = f"its loudest frame is at {max(loudest_level(levels), -999.0):.1f} dBFS"
+            return Reject("filtered", "recording is silent", detail)
+        return int(frames[0]) * hop, (int(frames[-1]) + 2) * hop
 
-def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
-    """Return the level of each frame of two hops in dBFS, of the loudest channel; the last frame may be shorter."""
-    starts = np.arange(0, samples.shape[1], hop)
-    counts = np.diff(starts, append=samples.shape[1])
-    sums = np.add.reduceat(samples, starts, axis=1, dtype=np.float64)
-    squares = np.add.reduceat(np.square(samples), starts, axis=1, dtype=np.float64)
-    if len(starts) > 1:
-        counts, sums, squares = counts[:-1] + counts[1:], sums[:, :-1] + sums[:, 1:], squares[:, :-1] + squares[:, 1:]
-    power = (squares / counts - np.square(sums / counts)).max(axis=0, initial=0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(10.0 * np.log10(power))
+    def _by_segments(self, value: Audio) -> tuple[int, int] | Reject:
+        """Return the first sample of the first segment of the label, and the one after the last."""
+        segments = [segment for segment in value.segments if segment.label == self.label]
+        if not segments:
+            return Reject("filtered", "recording has no segment to keep", f"none of {len(value.segments)} is {self.label!r}")
+        first, last = min(segment.start for segment in segments), max(segment.end for segment in segments)
+        return math.floor(first * value.rate), math.ceil(last * value.rate)
 
 
 class Loudness(FieldStage[Audio]):

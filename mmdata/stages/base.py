@@ -7,8 +7,8 @@ see the corpus first is a `FitStage`: it observes rows in parallel, reduces what
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Generic, Self, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from mmdata.schema import FieldType, Schema
 from mmdata.values import Kind, V, Value
 
 Outcome = Record | Reject | list[Record]
+T = TypeVar("T")
 
 
 class Stage(BaseModel):
@@ -47,13 +48,18 @@ class Stage(BaseModel):
         Raises RecordError where the data cannot be used; the build turns it into a reject of kind `error`.
         """
 
+    def carried(self, by_field: Mapping[str, T]) -> dict[str, T]:
+        """Return what was known of fields, by their names before the stage, by their names after it: by default the same."""
+        return dict(by_field)
+
     def reads(self) -> frozenset[str]:
         """The fields whose values the stage looks at; a fit pass runs only the stages that it depends on.
 
-        `frozenset({"*"})` stands for every field that there is at this stage.
+        By default that is `field`, and where there is no such option `frozenset({"*"})`: every field that there is at this stage.
+        A stage that reads none runs in every fit pass after it: it costs nothing, and what it turns away is not learned from.
         """
         name = getattr(self, "field", None)
-        return frozenset([name] if isinstance(name, str) else [])
+        return frozenset([name] if isinstance(name, str) else ["*"])
 
 
 class FieldStage(Stage, Generic[V]):
@@ -84,13 +90,22 @@ class FieldStage(Stage, Generic[V]):
         return type_
 
     @abstractmethod
-    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject:
-        """Return the new value of the field, or a Reject."""
+    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | Sequence[V]:
+        """Return the new value of the field, a Reject, or several values: each of them becomes a record."""
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:
-        """Apply the stage to its field."""
-        value = self.apply(cast("V", record[self.field]), rng)
-        return value if isinstance(value, Reject) else record.with_fields(**{self.field: value})
+        """Apply the stage to its field; a record that lacks it passes unchanged."""
+        if self.field not in record.fields:
+            return record
+        return self.put_back(record, self.apply(cast("V", record[self.field]), rng))
+
+    def put_back(self, record: Record, result: V | Value | Reject | Sequence[V]) -> Outcome:
+        """Return what becomes of a record whose field gave this result."""
+        if isinstance(result, Reject):
+            return result
+        if isinstance(result, Sequence):
+            return [record.with_fields(**{self.field: value}) for value in result]
+        return record.with_fields(**{self.field: result})
 
 
 class FitStage(Stage):
@@ -104,6 +119,10 @@ class FitStage(Stage):
     """Whether the stage observes all rows; by default it learns from the train split alone."""
 
     _learned: Mapping[str, bytes] | None = PrivateAttr(default=None)
+
+    def observes(self) -> frozenset[str]:
+        """The fields that `observe` looks at, as `reads` says it of the stage itself: by default the same."""
+        return self.reads()
 
     @abstractmethod
     def observe(self, records: Iterable[Record]) -> pa.Table:

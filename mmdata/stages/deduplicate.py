@@ -1,63 +1,101 @@
-"""`record.deduplicate`: finds records of the same content in a fit pass over the corpus, and keeps the first."""
+"""`record.deduplicate`: finds records of the same, or nearly the same, content in a fit pass over the corpus; keeps the first."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mmdata.record import Record, Reject
 from mmdata.schema import Schema
+from mmdata.sketch.content import content_digest
+from mmdata.sketch.near import AudioLikeness, ImageLikeness, Likeness, TextLikeness, near_repeats, sketch_of
 from mmdata.stages.base import FitStage, Outcome
 from mmdata.stages.record import check_fields
-from mmdata.values import Array, Audio, Text, Tokens, Value, Video
+from mmdata.values import Value
 
 _FILE = "duplicates.jsonl"
-_SCHEMA = pa.schema([("row", pa.int64()), ("key", pa.large_string()), ("digest", pa.binary(32))])
+_CONTENT = {"exact": pa.binary(32), "near": pa.map_(pa.string(), pa.large_binary())}
 
 
 class Deduplicate(FitStage):
-    """Rejects a record whose content is the same, byte for byte, as that of an earlier one.
+    """Rejects a record whose content is the same as that of an earlier one, byte for byte, or nearly the same.
 
-    What is compared is the content as it is at this stage: encoded bytes, pixels, samples with their rate, characters, ids;
-    not annotations, metadata or keys. The first in row order stays. A record that has none of the fields is no duplicate.
+    Compared is the content as it is at this stage, not annotations, metadata or keys. The first in row order stays; what an
+    earlier stage turns away is not compared. A record that has none of the fields is no duplicate. With `near`, pictures
+    are compared by perceptual hash, texts by MinHash, sounds by the fingerprint of Haitsma and Kalker, all other fields byte
+    for byte; pictures and sounds must be decoded. A record that is rejected really is near the one it is rejected for: likeness
+    is not handed on from one record to the next.
 
     Example:
-        - record.deduplicate: {fields: [image]}
+        - record.deduplicate: {method: near, fields: [image, text]}
     """
 
     every_split: ClassVar[bool] = True
 
-    fields: tuple[str, ...] = Field((), description="the fields that must all be the same; every field where none is named")
+    method: Literal["exact", "near"] = Field("exact", description="exact: byte for byte. near: by sketches of the content.")
+    fields: tuple[str, ...] = Field(
+        (), description="The fields that must all be the same, or near; every field where none is named."
+    )
+    image_bits: int = Field(
+        7, ge=0, le=11, description="near: how many of the 64 bits of the perceptual hashes of pictures may differ, 0 to 11."
+    )
+    text_similarity: float = Field(
+        0.7, ge=0.3, le=1.0, description="near: share of runs of characters that texts have in common at least, 0.3 to 1."
+    )
+    text_shingle: int = Field(3, ge=1, le=50, description="near: characters in a run, 1 to 50; 3 for captions, 5 for long texts.")
+    audio_errors: float = Field(
+        0.2, ge=0.0, le=0.35, description="near: share of the bits of the fingerprints of sounds that may differ, 0 to 0.35."
+    )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        unused = self.model_fields_set & {"image_bits", "text_similarity", "text_shingle", "audio_errors"}
+        changed = sorted(name for name in unused if getattr(self, name) != type(self).model_fields[name].default)
+        if self.method == "exact" and changed:
+            raise ValueError(f"{changed[0]} is for method near, not for method exact")
+        return self
 
     def infer(self, schema: Schema) -> Schema:
-        """Check that the fields exist."""
+        """Check that the fields exist, and with `near` that pictures and sounds are decoded."""
         check_fields(schema, self.fields)
+        if self.method == "near":
+            for name in self.fields or schema.fields:
+                if (kind := schema.fields[name].kind) in {"image", "audio"}:
+                    schema.require(name, kind)
         return schema
 
     def reads(self) -> frozenset[str]:
-        """The fields named, or all of them."""
-        return frozenset(self.fields or ["*"])
+        """None: once it has learned, it knows its records by their keys."""
+        return frozenset()
+
+    def observes(self) -> frozenset[str]:
+        """All fields: what any stage before turns away must not be kept as the first."""
+        return frozenset("*")
 
     def observe(self, records: Iterable[Record]) -> pa.Table:
-        """Return columns `row`, `key` and `digest` (sha256 of the content) of the records that have content."""
-        seen = [(record.origin.row, record.key, digest) for record in records if (digest := self._digest(record)) is not None]
+        """Return columns `row`, `key` and `content` of the records that have content: one sha256, or sketches by field."""
+        schema = pa.schema([("row", pa.int64()), ("key", pa.large_string()), ("content", _CONTENT[self.method])])
+        found = ((record, self._compared(record)) for record in records)
+        seen = [(record.origin.row, record.key, self._content(compared)) for record, compared in found if compared]
         columns = ([line[number] for line in seen] for number in range(3))
-        return pa.table([pa.array(column, type_) for column, type_ in zip(columns, _SCHEMA.types, strict=True)], schema=_SCHEMA)
+        return pa.table([pa.array(column, type_) for column, type_ in zip(columns, schema.types, strict=True)], schema=schema)
 
     def reduce(self, observations: pa.Table) -> dict[str, bytes]:
         """Return one line of JSON for each duplicate: [row, key, row kept, key kept]."""
-        rows, keys, digests = observations.combine_chunks().columns
+        rows, keys, content = observations.combine_chunks().columns
+        if self.method == "exact":
+            repeats = _repeats(content)
+        else:
+            repeats = near_repeats((dict(sketches.as_py()) for sketches in content), self._likeness)
         lines = [
             json.dumps([rows[place].as_py(), keys[place].as_py(), rows[first].as_py(), keys[first].as_py()]) + "\n"
-            for place, first in _repeats(digests)
+            for place, first in repeats
         ]
         return {_FILE: "".join(lines).encode()}
 
@@ -66,47 +104,24 @@ class Deduplicate(FitStage):
         kept = _duplicates(self.learned[_FILE]).get((record.origin.row, record.key))
         if kept is None:
             return record
-        return Reject("duplicate", "same content as an earlier row", f"row {kept[0]} ({kept[1]})")
+        reason = "same content as an earlier row" if self.method == "exact" else "nearly the same content as an earlier row"
+        return Reject("duplicate", reason, f"row {kept[0]} ({kept[1]})")
 
-    def _digest(self, record: Record) -> bytes | None:
-        names = [name for name in self.fields or sorted(record.fields) if name in record.fields]
-        if not names:
-            return None
-        digest = hashlib.sha256()
-        for name in names:
-            for part in (name.encode(), *_content(record[name])):
-                # The length before each part says where it ends, so that no two contents read the same.
-                digest.update(len(part).to_bytes(8, "little"))
-                digest.update(part)
-        return digest.digest()
+    def _compared(self, record: Record) -> dict[str, Value]:
+        return {name: record[name] for name in self.fields or sorted(record.fields) if name in record.fields}
 
+    def _content(self, compared: Mapping[str, Value]) -> bytes | list[tuple[str, bytes]]:
+        if self.method == "exact":
+            return content_digest(compared)
+        return [(name, sketch_of(value, self._likeness)) for name, value in compared.items()]
 
-def _content(value: Value) -> Iterator[bytes | memoryview]:
-    """Give what makes up the content of a value: its kind, its form, its bytes."""
-    yield value.kind.encode()
-    match value:
-        case Text():
-            yield value.text.encode("utf-8", "surrogatepass")
-        case Tokens():
-            yield from _array_content(value.ids)
-        case Array():
-            yield from _array_content(value.array)
-        case _:
-            if isinstance(value, Audio):
-                yield str(value.rate).encode()
-            if isinstance(value, Video):
-                yield f"{value.start!r} {value.seconds!r} {value.times.tolist()}".encode()
-                yield from _content(value.sound) if value.sound is not None else ()
-            if isinstance(value.data, bytes):
-                yield value.data
-            else:
-                yield from _array_content(value.data)
-
-
-def _array_content(array: NDArray[np.generic]) -> Iterator[bytes]:
-    portable = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    yield f"{portable.dtype.str} {portable.shape}".encode()
-    yield portable.tobytes()
+    @property
+    def _likeness(self) -> dict[str, Likeness]:
+        return {
+            "image": ImageLikeness(self.image_bits),
+            "text": TextLikeness(self.text_similarity, self.text_shingle),
+            "audio": AudioLikeness(self.audio_errors),
+        }
 
 
 def _repeats(digests: pa.ChunkedArray) -> Iterator[tuple[int, int]]:

@@ -14,10 +14,11 @@ from pydantic import Field
 from mmdata.errors import RecipeError, RecordError
 from mmdata.schema import Schema
 from mmdata.stages.base import FieldStage
+from mmdata.stages.text_punctuation import Punctuation, folded
+from mmdata.stages.text_repair import Replacement, repaired
 from mmdata.values import Kind, Text
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
-Replacement = tuple[int, int, str]
 Rewrite = Callable[[str], Iterator[Replacement]]
 
 # Unicode categories Cc, Cf and Co and the noncharacters, without white space, the joiners, and the format characters that
@@ -41,9 +42,10 @@ _COMPOSING_LETTER = re.compile("[\u1160-\u11ff\U00016d63-\U00016d6a]")
 class Normalize(FieldStage[Text]):
     """Brings a text into one Unicode form, one kind of white space, and without invisible control characters.
 
-    The order is: lone surrogates become U+FFFD; control, format and private-use characters and noncharacters go, bidirectional
-    overrides and zero-width spaces among them, while joiners, emoji flags and what scripts need stay; the Unicode form (Unicode
-    Standard Annex 15); the case; white space. An empty text stays empty: `record.require` turns it away.
+    The order is: lone surrogates become U+FFFD; broken encodings are mended; control, format and private-use characters and
+    noncharacters go, bidirectional overrides and zero-width spaces among them, while joiners, emoji flags and what scripts need
+    stay; the Unicode form (Unicode Standard Annex 15); punctuation; the case; white space. An empty text stays empty:
+    `record.require` turns it away.
 
     Example:
         - text.normalize: {form: NFKC, case: lower}
@@ -55,6 +57,13 @@ class Normalize(FieldStage[Text]):
     form: Literal["NFC", "NFD", "NFKC", "NFKD", "none"] = Field(
         "NFC",
         description="Unicode normalization form; the K forms also replace compatibility characters, such as full-width letters",
+    )
+    repair: bool = Field(
+        default=False, description="whether text that was read in the wrong encoding, such as Ã© for é, is mended (ftfy)"
+    )
+    punctuation: tuple[Punctuation, ...] = Field(
+        (),
+        description="what is folded to ASCII: typographic quotes, dashes and dots, and full-width forms (width)",
     )
     whitespace: bool = Field(default=True, description="whether a run of white space becomes one space, and the ends lose theirs")
     keep_lines: bool = Field(
@@ -76,9 +85,13 @@ class Normalize(FieldStage[Text]):
 
     def _rewrites(self) -> Iterator[Rewrite]:
         yield _without_surrogates
+        if self.repair:
+            yield repaired
         if self.controls:
             yield _without_controls
         yield from self._form()
+        if self.punctuation:
+            yield lambda text: folded(text, self.punctuation)
         if self.case != "keep":
             yield _lower if self.case == "lower" else _folded
             yield from self._form()  # a folded text need not be normalized: U+01F0 folds to two characters

@@ -25,7 +25,7 @@ def evaluate(run: str | Path, data: str | Path, *, split: str = "val", device: t
     """
     model, config = load_model(run)
     dataset = Dataset(data)
-    model.layout.check(dataset)
+    model.layout.check(dataset, config)
     return evaluate_model(model, config, dataset, split, device)
 
 

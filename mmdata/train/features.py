@@ -1,24 +1,17 @@
 """Log-mel spectrograms of a batch of recordings, as Whisper defines them, on the device where the samples are.
 
-Source: A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022, and its published code.
+The numbers and the filters are those of `mmdata.dsp.mel`, which makes the same spectrograms in a build.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-RATE = 16_000
-"""Hz; recordings of another rate must be resampled before, in the build."""
-WINDOW = 400
-HOP = 160
-MEL_BINS = 80
+from mmdata.dsp.mel import HOP, RANGE, SMALLEST_POWER, WINDOW, mel_filters
 
-_SMALLEST_POWER = 1e-10
-_RANGE = 8.0  # powers of ten below the loudest value of a recording
+MEL_BINS = 80
 
 
 class LogMel(nn.Module):
@@ -33,7 +26,7 @@ class LogMel(nn.Module):
         self.window: Tensor
         self.filters: Tensor
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
-        self.register_buffer("filters", torch.from_numpy(mel_filters()), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel_filters(MEL_BINS)), persistent=False)
 
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return frames float32 [batch, 80, frames], about -1 to 2 and zero in the padding, and their number int64 [batch].
@@ -48,33 +41,7 @@ class LogMel(nn.Module):
         spectrum = torch.stft(padded, WINDOW, HOP, window=self.window, center=False, return_complex=True)
         count = -(-lengths // HOP)
         spectrum = spectrum[:, :, : -(-samples.shape[1] // HOP)]
-        decades = (self.filters @ (spectrum.real.square() + spectrum.imag.square())).clamp_min(_SMALLEST_POWER).log10()
+        decades = (self.filters @ (spectrum.real.square() + spectrum.imag.square())).clamp_min(SMALLEST_POWER).log10()
         inside = (torch.arange(decades.shape[2], device=count.device) < count[:, None])[:, None]
         loudest = decades.masked_fill(~inside, -torch.inf).amax(dim=(1, 2), keepdim=True)
-        return ((torch.maximum(decades, loudest - _RANGE) + 4) / 4).masked_fill(~inside, 0.0), count
-
-
-def mel_filters() -> NDArray[np.float32]:
-    """Return triangular filters of equal area, [80, 201], on Slaney's mel scale: the default of librosa, and Whisper's.
-
-    Source: M. Slaney, "Auditory Toolbox", 1998.
-    """
-    edges = _hertz(np.linspace(0.0, _mel(RATE / 2), MEL_BINS + 2))
-    frequencies = np.linspace(0.0, RATE / 2, WINDOW // 2 + 1)
-    low, centre, high = (edges[start : start + MEL_BINS, None] for start in range(3))
-    triangles = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre))
-    return np.asarray(np.maximum(triangles, 0.0) * (2.0 / (high - low)), dtype=np.float32)
-
-
-_LINEAR_STEP = 200.0 / 3  # Hz a mel, up to 1 kHz
-_LOG_START = 1000.0
-_LOG_STEP = np.log(6.4) / 27  # above 1 kHz, 27 mels for a factor of 6.4
-
-
-def _mel(hertz: float) -> float:
-    return float(_LOG_START / _LINEAR_STEP + np.log(hertz / _LOG_START) / _LOG_STEP)  # 1 kHz and above
-
-
-def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    above = _LOG_START * np.exp(_LOG_STEP * (mel - _LOG_START / _LINEAR_STEP))
-    return np.where(mel < _LOG_START / _LINEAR_STEP, mel * _LINEAR_STEP, above)
+        return ((torch.maximum(decades, loudest - RANGE) + 4) / 4).masked_fill(~inside, 0.0), count

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from mmdata.dataset import Dataset
+from mmdata.dsp.mel import RATE
 from mmdata.errors import ConfigError
 from mmdata.schema import Schema
 from mmdata.train.config import MODALITIES, Modality, TrainConfig
-from mmdata.train.features import RATE
 from mmdata.values import Kind
 
 BYTES = 256
@@ -64,13 +64,15 @@ class Layout:
             tuple(deviation or 1.0 for deviation in statistics.get("deviation", _EVEN)),
         )
 
-    def check(self, dataset: Dataset) -> None:
+    def check(self, dataset: Dataset, config: TrainConfig) -> None:
         """Raise ConfigError unless a model of this layout can read another dataset and its ids mean the same there."""
+        kinds = _kinds(config)
         for modality, name in self.fields.items():
-            if name not in dataset.schema.fields:
-                raise ConfigError(f"{dataset.path}: the model reads {modality} from field {name!r}, which is not there")
+            if name not in dataset.schema.fields or dataset.schema.fields[name].kind != kinds[modality]:
+                raise ConfigError(f"{dataset.path}: the model reads {modality} from a field {name!r} of kind {kinds[modality]}")
         _check_rate(dataset, self.fields.get("audio"))
-        if self.tokenizer and _tokenizer(dataset) != self.tokenizer:
+        by_tokens = "text" in self.fields and config.text.units == "tokens"
+        if by_tokens and (_tokenizer(dataset), _vocabulary(dataset, self.fields["text"])) != (self.tokenizer, self.vocabulary):
             raise ConfigError(
                 f"{dataset.path}: its tokens were made by another tokenizer than those that the model learned; "
                 "build it with the tokenizer.json of the first dataset, or train with text.units=bytes"

@@ -20,10 +20,12 @@ _EVERY = (
     TrainConfig(
         name="tiny",
         description="learns some thousands of records in a few minutes on a CPU",
-        text=TextSettings(units="bytes", length=96, strides=(1, 2)),
+        text=TextSettings(units="bytes", length=64, strides=(1, 2)),
+        audio=AudioSettings(seconds=3.0),
         image=ImageSettings(channels=(16, 32, 64, 128)),
         epochs=8,
         batch_size=128,
+        learning_rate=2e-3,
     ),
     TrainConfig(
         name="small",

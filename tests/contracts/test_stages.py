@@ -6,6 +6,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,30 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "text.normalize": [{}, {"form": "NFKD", "case": "fold"}],
     "text.tokenize": [{"vocabulary": 300}, {"vocabulary": 300, "max_tokens": 4, "add_special": True}],
     "text.words": [{}, {"language_column": "lang"}],
+    "text.redact": [{"language": "en"}, {"language_column": "lang"}, {"reject": True}],
     "image.decode": [{}, {"background": "#000000"}],
     "image.resize": [{"size": 20}, {"size": [12, 30], "mode": "exact"}, {"size": 64, "mode": "long", "only_shrink": True}],
-    "image.crop": [{"size": 16}, {"size": [50, 20], "mode": "random"}, {"mode": "box", "margin": 0.1}],
+    "image.crop": [
+        {"size": 16},
+        {"size": [50, 20], "mode": "random"},
+        {"mode": "box", "margin": 0.1},
+        {"size": 12, "mode": "salient"},
+        {"size": 16, "mode": "grid", "stride": 10, "rest": "cover"},
+    ],
+    "image.pad": [{"aspect": [1, 1]}, {"size": [90, 80], "place": "top left"}],
+    "image.filter": [{}, {"minimum_width": 8, "maximum_broken": 0.9}],
+    "image.blur": [{}, {"label": "thing", "margin": 0.2}, {"region": "picture"}],
+    "image.blur_faces": [{}, {"confidence": 0.3, "keep_boxes": False}],
+    "image.hash": [{}, {"methods": ["phash", "dhash"]}],
     "image.normalize": [{}, {"output": "array"}],
     "audio.decode": [{}, {"channels": "keep"}],
     "audio.resample": [{}, {"rate": 8000, "quality": "LQ"}],
+    "audio.channels": [{}, {"to": 2}],
+    "audio.filter": [{}, {"minimum_snr": -20}],
     "audio.denoise": [{}, {"strength": 0.5, "keep_raw": "raw"}],
-    "audio.trim": [{}, {"threshold_db": -10, "margin": 0.0}],
+    "audio.speech": [{}, {"threshold": 0.3, "label": "voice"}],
+    "audio.trim": [{}, {"threshold_db": -10, "margin": 0.0}, {"by": "segments", "label": "one"}],
+    "audio.clip": [{"minimum": 0.1}, {"minimum": 0.1, "maximum": 0.25, "text": "text"}],
     "audio.loudness": [{}, {"target": -30}],
     "video.cut": [
         {"max_seconds": 1.5, "text": "words"},
@@ -42,10 +59,22 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "video.decode": [{}, {"take": "key", "size": 24, "sound": True}],
     "video.audio": [{}, {"into": "heard", "channels": "keep"}],
+    "audio.features": [{}, {"bins": 128, "dtype": "float16"}],
     "record.require": [{}, {"fields": ["text"]}],
     "record.deduplicate": [{}, {"fields": ["text"]}],
 }
-CASES = [pytest.param(name, options, id=f"{name} {options}") for name, each in OPTIONS.items() for options in each]
+EXTRAS = {"audio.speech": ("onnxruntime", "silero_vad")}
+"""The modules that a stage cannot do without, and that not everyone installs."""
+
+
+def case(name: str, options: dict[str, Any]) -> Any:
+    """Return a stage with its options as a parameter; skipped where an extra is missing."""
+    missing = [module for module in EXTRAS.get(name, ()) if find_spec(module) is None]
+    marks = [pytest.mark.skipif(bool(missing), reason=f"{missing} not installed")]
+    return pytest.param(name, options, id=f"{name} {options}", marks=marks)
+
+
+CASES = [case(name, options) for name, each in OPTIONS.items() for options in each]
 
 SEGMENTS = (Segment(0.05, 0.2, "one"), Segment(0.3, 0.5, "two"))
 FRAME_BOXES = (FrameBox(0.4, 4, 3, 20, 18, "thing"), FrameBox(2.0, 25, 10, 60, 40, "thing"))
@@ -104,6 +133,9 @@ def prepared(name: str, options: dict[str, Any]) -> tuple[Stage, Schema, list[Re
     schema, records = (RAW_SCHEMA, [raw(row) for row in range(3)]) if name.endswith(".decode") else decoded()
     if name.startswith("video."):
         schema, records = filmed(schema, records)
+    if name == "audio.features":
+        resample = stage_class("audio.resample")()
+        schema, records = resample.infer(schema), [only(resample(record, rng_for(0))) for record in records]
     stage.infer(schema)
     if isinstance(stage, FitStage) and stage.needs_fit:
         stage = stage.fitted(stage.reduce(stage.observe(records)))

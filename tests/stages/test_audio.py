@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mmdata.dsp.loudness import integrated_loudness
-from mmdata.errors import RecipeError
-from mmdata.lineage import TimeMap, composed
+from mmdata.errors import RecipeError, RecordError
+from mmdata.lineage import TimeMap
 from mmdata.record import Origin, Record, Reject
 from mmdata.schema import FieldType, Schema
-from mmdata.stages.audio import Decode, Loudness, Resample, Trim
+from mmdata.stages.audio import Channels, Decode, Loudness, Resample, Trim
 from mmdata.stages.base import FieldStage
 from mmdata.values import Audio, Segment
 from tests.stages.sounds import apply, encoded, record, sound
@@ -94,43 +92,57 @@ def test_trim_hears_a_channel_that_speaks_alone() -> None:
     assert apply(Trim(), value) is value
 
 
-_STAGES = st.one_of(
-    st.builds(Trim, threshold_db=st.floats(-60.0, -1.0), margin=st.floats(0.0, 0.3)),
-    st.builds(Resample, rate=st.sampled_from([8000, 11025, 16000, 22050, 44100])),
-)
+def test_trim_by_segments_keeps_all_of_a_label() -> None:
+    """From the first to the last of the label, whole, with the margin; the samples outside go, however loud."""
+    segments = (Segment(0.2, 0.25, "word"), Segment(0.50001, 0.7, "speech"), Segment(1.0, 1.20001, "speech"))
+    value = Audio(sound(2.0, 16000), 16000, segments)
+    result = apply(Trim(by="segments", margin=0.1), value)
+    assert [(segment.label, segment.clipped) for segment in result.segments] == [("speech", False), ("speech", False)]
+    assert result.samples.shape == (2, math.ceil(1.20001 * 16000) - math.floor(0.50001 * 16000) + 3200)
+    assert result.segments[0].start == pytest.approx(0.1, abs=1 / 16000)
+    rejected = Trim(by="segments", label="song")(record(value), _RNG)
+    assert rejected == Reject("filtered", "recording has no segment to keep", "none of 3 is 'song'")
 
 
-@given(
-    st.lists(_STAGES, min_size=1, max_size=5),
-    st.lists(st.tuples(st.floats(0.0, 2.0), st.floats(0.0, 2.0)), max_size=8),
-    st.integers(0, 8000),
-    st.integers(0, 8000),
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [("left", [0]), ("right", [1]), ((1, 0, 1), [1, 0, 1]), ((2,), [2]), (3, [0, 1, 2])],
 )
-@example([Trim(margin=0.0), Resample(rate=11025), Trim(threshold_db=-1.0, margin=0.0)], [(0.3, 1.2)], 3001, 4001)
-@settings(max_examples=60, deadline=None)
-def test_segments_come_back_to_the_raw_recording(
-    stages: list[FieldStage[Audio]], times: list[tuple[float, float]], before: int, after: int
-) -> None:
-    """Through any chain of stages, an end that was not cut maps back to the raw second within a sample."""
-    samples = padded(before, after)
-    seconds = samples.shape[1] / 16000
-    spans = [(min(pair), max(pair)) for pair in times if pair[0] != pair[1] and max(pair) <= seconds]
-    segments = tuple(Segment(start, end, str(number)) for number, (start, end) in enumerate(spans))
-    value = Audio(samples, 16000, segments)
-    for stage in stages:
-        value = apply(stage, value)
-    back = composed(value.lineage) or TimeMap.cut(0.0, seconds)
-    assert isinstance(back, TimeMap)
-    assert len(value.segments) + sum(step.removed for step in value.lineage) == len(segments)
-    for segment in value.segments:
-        raw = segments[int(segment.label)]
-        found = back.backward(segment.start), back.backward(segment.end)
-        low, high = back.pieces[0][0], back.pieces[-1][1]
-        expected = max(raw.start, low), min(raw.end, high)
-        assert np.abs(np.subtract(found, expected)).max() <= 1 / 8000
-        if min(abs(raw.start - low), abs(raw.end - high)) > 1e-6:
-            assert segment.clipped == (raw.start < low or raw.end > high)
-        assert 0.0 <= segment.start < segment.end <= value.seconds + 1 / value.rate
+def test_channels_are_picked(to: Any, expected: list[int]) -> None:
+    """By name, by number, in a new order; segments and lineage stay, and `infer` knows how many come."""
+    value = Audio(sound(0.1, 16000, 3), 16000, (Segment(0.0, 0.05, "a"),))
+    result = apply(Channels(to=to), value)
+    assert np.array_equal(result.samples, value.samples[expected])
+    assert (result.segments, result.lineage, result.rate) == (value.segments, (), 16000)
+    inferred = Channels(to=to).infer(Schema({"audio": FieldType("audio", dtype="float32", shape=(3, None))}))
+    assert inferred.fields["audio"].shape == (len(expected), None)
+
+
+@pytest.mark.parametrize("to", ["mono", 1])
+def test_mono_is_the_mean(to: Any) -> None:
+    """Of all channels; a recording of one channel is the same object, also by its number or as left and right."""
+    value = Audio(sound(0.1, 16000, 3), 16000)
+    np.testing.assert_allclose(apply(Channels(to=to), value).samples, value.samples.mean(axis=0, keepdims=True), atol=1e-7)
+    single = Audio(sound(0.1, 16000, 1), 16000)
+    for same in (to, "left", "right", (0,)):
+        assert apply(Channels(to=same), single) is single
+
+
+def test_one_channel_becomes_as_many_as_are_wanted() -> None:
+    """All equal; another number cannot be made of several."""
+    single = Audio(sound(0.1, 16000, 1), 16000)
+    assert np.array_equal(apply(Channels(to=4), single).samples, np.repeat(single.samples, 4, axis=0))
+    with pytest.raises(RecordError, match="recording does not have the channels: it has 3, and 2 is wanted"):
+        Channels(to=2)(record(Audio(sound(0.1, 16000, 3), 16000)), _RNG)
+
+
+def test_channels_that_cannot_be_are_said_before_any_data_is_read() -> None:
+    """Where the schema knows how many there are."""
+    with pytest.raises(RecipeError, match=r"to: \(1,\) cannot be made of a recording with 1 channel"):
+        Channels(to=(1,)).infer(_DECODED)
+    for wrong in ("centre", 0, (), (-1,)):
+        with pytest.raises(ValidationError):
+            Channels(to=wrong)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
@@ -172,7 +184,7 @@ def test_loudness_leaves_silence_as_it_is() -> None:
     assert result.measures == {"audio.loudness": -70.0}
 
 
-_EACH = [Decode(channels="keep"), Resample(), Trim(), Loudness()]
+_EACH = [Decode(channels="keep"), Resample(), Channels(), Channels(to="left"), Trim(), Loudness()]
 
 
 @pytest.mark.parametrize("stage", _EACH, ids=lambda stage: str(stage.stage))
@@ -189,6 +201,7 @@ def test_stages_are_pure_and_agree_with_their_inference(stage: FieldStage[Audio]
     assert (inferred.fields["audio"].kind, inferred.fields["audio"].dtype) == ("audio", str(first.samples.dtype))
     assert not inferred.fields["audio"].encoded
     assert inferred.fields["audio"].rate in (None, first.rate)
+    assert (inferred.fields["audio"].shape or (None,))[0] in (None, len(first.samples))
     result = stage(record(value), _RNG)
     assert isinstance(result, Record)
     assert set(inferred.measures) == set(result.measures)
@@ -205,7 +218,7 @@ def test_infer_says_what_is_known() -> None:
     assert Loudness().infer(_DECODED).measures == {"audio.loudness": "float"}
 
 
-@pytest.mark.parametrize("stage", [Resample(), Trim(), Loudness()], ids=lambda stage: str(stage.stage))
+@pytest.mark.parametrize("stage", [Resample(), Channels(), Trim(), Loudness()], ids=lambda stage: str(stage.stage))
 def test_infer_says_what_is_wrong(stage: FieldStage[Audio]) -> None:
     """A field that is encoded, missing, or of another kind."""
     with pytest.raises(RecipeError, match=r"decode it first \(audio.decode\)"):

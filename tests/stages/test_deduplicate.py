@@ -1,4 +1,4 @@
-"""`record.deduplicate`: the first of equal records stays, the later ones say which it was."""
+"""`record.deduplicate`: the first of equal, or nearly equal, records stays; the later ones say which it was."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from mmdata.errors import RecipeError
 from mmdata.record import Origin, Record, Reject
 from mmdata.schema import FieldType, Schema
+from mmdata.sketch.near import ImageLikeness, near_repeats
 from mmdata.stages.deduplicate import Deduplicate
 from mmdata.values import Array, Audio, Box, Image, Span, Text, Tokens, Value, Video
 
@@ -140,10 +143,117 @@ def test_a_fitted_stage_can_be_sent_to_a_worker() -> None:
 
 
 def test_infer_and_reads() -> None:
-    """Unknown fields are refused; a star stands for every field."""
+    """Unknown fields are refused; it observes what comes through every stage before, and then needs no field."""
     schema = Schema({"text": FieldType("text")})
     assert Deduplicate().infer(schema) == Deduplicate(fields=("text",)).infer(schema) == schema
     with pytest.raises(RecipeError, match="there is no field 'image'"):
         Deduplicate(fields=("image",)).infer(schema)
-    assert Deduplicate().reads() == {"*"}
-    assert Deduplicate(fields=("text",)).reads() == {"text"}
+    assert Deduplicate(fields=("text",)).observes() == {"*"}
+    assert Deduplicate().reads() == set()
+
+
+def photo(seed: int, side: int = 96) -> NDArray[np.uint8]:
+    """Make a smooth picture, uint8 [side, side, 3]."""
+    import cv2
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def near(*fields: str, **options: float) -> Deduplicate:
+    """Make the stage that finds near duplicates in these fields."""
+    return Deduplicate.model_validate({"method": "near", "fields": fields, **options})
+
+
+def test_near_pictures_texts_and_sounds_are_found() -> None:
+    """A smaller picture, a retyped text and a softer sound are near; others are not."""
+    noise = np.random.default_rng(0).standard_normal((3, 1, 32000)).astype(np.float32) / 10
+    records = [
+        record(number, image=Image(photo(number)), text=Text(f"a boat and {number} red ducks on a lake")) for number in (0, 1)
+    ]
+    records += [record(2, image=Image(photo(0, 64)), text=Text("three green apples in a bowl"))]
+    records += [record(3, image=Image(photo(3)), text=Text("  A boat and 0 red ducks, on a lake!"))]
+    assert kept(near("image"), records) == [0, 1, 3]
+    assert kept(near("text", text_similarity=0.9), records) == [0, 1, 2]
+    sounds = [record(number, audio=Audio(samples, 16000)) for number, samples in enumerate([*noise, noise[1] / 3])]
+    assert kept(near("audio"), sounds) == [0, 1, 2]
+
+
+def test_all_fields_must_be_near() -> None:
+    """A picture with another caption is another record, and so is one that lacks its caption."""
+    records = [
+        record(0, image=Image(photo(0)), text=Text("a red boat")),
+        record(1, image=Image(photo(0)), text=Text("two ducks")),
+    ]
+    records += [record(2, image=Image(photo(0, 64)), text=Text("A red boat.")), record(3, image=Image(photo(0)))]
+    assert kept(near("image", "text"), records) == kept(near(), records) == [0, 1, 3]
+    assert kept(near("image"), records) == [0]
+
+
+def test_a_near_reject_names_the_kept_record() -> None:
+    """The reason tells it from an exact duplicate."""
+    records = [record(0, text=Text("three ducks on the lake")), record(7, text=Text("Three ducks on the lake."))]
+    assert fit(near("text"), records)(records[1], _RNG) == Reject(
+        "duplicate", "nearly the same content as an earlier row", "row 0 (k0)"
+    )
+
+
+def test_likeness_is_not_handed_on() -> None:
+    """Of a chain in which each is near the next, a record stays that is far from every one that stayed before."""
+    words = [f"word{number * number}" for number in range(20)]
+    records = [record(number, text=Text(" ".join(words[number : number + 8]))) for number in range(8)]
+    stage = near("text", text_similarity=0.6)
+    fitted = fit(stage, records)
+    lines = [json.loads(line) for line in fitted.learned["duplicates.jsonl"].splitlines()]
+    stayed = kept(stage, records)
+    assert 1 < len(stayed) < 8
+    assert {line[2] for line in lines} <= set(stayed)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.sampled_from(["a red boat", "A red boat!", "a red boats", "猫坐在栅栏上", "猫坐在栅栏下", " ", "?"]), max_size=20
+    ),
+    st.integers(1, 7),
+)
+def test_near_does_not_depend_on_how_rows_are_cut(texts: list[str], size: int) -> None:
+    """What is learned is the same for tasks of any size; what is the same is always near."""
+    records = [record(row, text=Text(text)) for row, text in enumerate(texts)]
+    assert fit(near("text"), records, size).learned == fit(near("text"), records, 1).learned
+    assert len({texts[place] for place in kept(near("text"), records)}) == len(kept(near("text"), records))
+
+
+def test_what_has_no_sketch_must_be_the_same() -> None:
+    """Tokens, arrays and clips are compared byte for byte; so are blank pictures, blips of sound and texts of punctuation."""
+    blank, other = np.full((8, 8, 3), 255, np.uint8), np.full((8, 8, 3), 0, np.uint8)
+    values: list[Value] = [Image(blank), Image(other), Text("?"), Text("!"), Video(b"a"), Video(b"b")]
+    values += [Audio(np.zeros((1, 800), np.float32), 8000), Audio(np.full((1, 800), 0.1, np.float32), 8000)]
+    values += [Array(np.zeros(2)), Array(np.ones(2))]
+    records = [record(row, it=value) for row, value in enumerate([*values, *values])]
+    assert kept(near("it"), records) == list(range(len(values)))
+
+
+def test_near_needs_decoded_fields_and_options_belong_to_it() -> None:
+    """Both are said when the plan is made."""
+    with pytest.raises(RecipeError, match="field 'image' is encoded; decode it first"):
+        near().infer(Schema({"text": FieldType("text"), "image": FieldType("image", encoded=True)}))
+    with pytest.raises(ValidationError, match="image_bits is for method near"):
+        Deduplicate(image_bits=3)
+    assert Deduplicate.model_validate(Deduplicate().model_dump()) == Deduplicate()
+
+
+def test_the_time_grows_with_the_records_not_with_their_pairs() -> None:
+    """Of many records that are far from each other, only few pairs are compared."""
+    compared = 0
+
+    class Counting(ImageLikeness):
+        def near(self, one: bytes, other: bytes) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().near(one, other)
+
+    hashes = np.random.default_rng(0).integers(0, 2**64, 5000, dtype=np.uint64)
+    sketches = [{"image": b"image:" + int(found).to_bytes(8, "big")} for found in hashes]
+    assert list(near_repeats(sketches, {"image": Counting(7)})) == []
+    assert compared < 5000 * 30

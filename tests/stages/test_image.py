@@ -20,7 +20,8 @@ from mmdata.record import Origin, Record, Reject
 from mmdata.rng import rng_for
 from mmdata.schema import FieldType, Schema
 from mmdata.stages.base import Stage
-from mmdata.stages.image import Crop, Resize
+from mmdata.stages.image import Resize
+from mmdata.stages.image_crop import Crop
 from mmdata.stages.image_decode import Decode
 from mmdata.values import Box, Image, Point
 

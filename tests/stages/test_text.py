@@ -217,3 +217,27 @@ def test_infer_refuses_a_text_that_is_tokenized_already() -> None:
         Normalize().infer(tokenized)
     with pytest.raises(RecipeError, match="there is no field 'words'"):
         Normalize(field="words").infer(_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "expected"),
+    [
+        ("quotes", "“a” ‘b’ «c» „d‟ 「e」 ʼ", '"a" \'b\' "c" "d" 「e」 ʼ'),
+        ("dashes", "a–b — c −1 ‑", "a-b - c -1 -"),
+        ("dots", "wait… ‥", "wait... .."),
+        ("width", "ＡＢＣ！１２　カ", "ABC!12　カ"),
+    ],
+)
+def test_punctuation_is_folded_where_asked(kind: Any, raw: str, expected: str) -> None:
+    """Each kind folds its own characters, and no other; the brackets of Chinese and Japanese stay."""
+    options: dict[str, Any] = {"form": "none", "whitespace": False}
+    assert normalized(raw, punctuation=(kind,), **options) == expected
+    assert normalized(raw, **options) == raw
+    everything = ("quotes", "dashes", "dots", "width")
+    assert normalized(expected, punctuation=everything, **options) == expected
+
+
+def test_spans_follow_folded_punctuation() -> None:
+    """Three dots for one move what stands behind them."""
+    value = Normalize(punctuation=("dots", "quotes")).apply(Text("“a… b”", (Span(1, 3, "a…"), Span(4, 5, "b"))), _RNG)
+    assert [value.text[span.start : span.end] for span in value.spans] == ["a...", "b"]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mmdata.errors import RecipeError, RecordError
 from mmdata.record import Origin, Record
 from mmdata.schema import FieldType, Schema
-from mmdata.stages import words
+from mmdata.stages import languages
 from mmdata.stages.words import Words
 from mmdata.values import Span, Text
 
@@ -86,11 +86,11 @@ def test_a_language_whose_packages_are_missing() -> None:
 def test_a_pipeline_that_has_grown_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit of strings the words stay the same, and the memory is given back."""
     stage = Words(language="en")
-    first = words._language("en")
+    first = languages.pipeline_of("en")
     before = words_of(stage, "it's here")
-    monkeypatch.setattr(words, "_MOST_STRINGS", 1)
+    monkeypatch.setattr(languages, "MOST_STRINGS", 1)
     assert words_of(stage, "it's here") == before
-    assert words._language("en") is not first
+    assert languages.pipeline_of("en") is not first
 
 
 def test_what_cannot_be_marked() -> None:

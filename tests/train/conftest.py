@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmdata.builder import build
 from mmdata.dataset import Dataset
 from mmdata.recipe import Recipe
 from mmdata.train.config import AudioSettings, ImageSettings, TextSettings, TrainConfig
 from tests.corpus import make_corpus, recipe_data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small models are fastest on one thread, and threads that wait for each other are slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmdata.dsp.mel import HOP, RATE, WINDOW, log_mel, mel_filters
 from mmdata.rng import rng_for
-from mmdata.train.features import HOP, MEL_BINS, RATE, WINDOW, LogMel, mel_filters
+from mmdata.train.features import MEL_BINS, LogMel
 
 
 def _recording(samples: int) -> NDArray[np.float32]:
@@ -31,7 +32,7 @@ def _whisper(recording: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_filters_are_those_of_librosa() -> None:
     """The filters are librosa's default ones."""
     expected = librosa.filters.mel(sr=RATE, n_fft=WINDOW, n_mels=MEL_BINS)
-    np.testing.assert_allclose(mel_filters(), expected, atol=1e-7)
+    np.testing.assert_allclose(mel_filters(MEL_BINS), expected, atol=1e-7)
 
 
 def test_features_are_those_of_whisper_in_a_padded_batch() -> None:
@@ -53,3 +54,10 @@ def test_recordings_shorter_than_a_window_and_absent_ones_have_finite_features()
     assert lengths.tolist() == [1, 0]
     assert torch.isfinite(frames).all()
     assert not frames[1].any()
+
+
+def test_features_are_those_of_a_build() -> None:
+    """What `audio.features` stores is what the trainer would compute."""
+    recording = _recording(7_123)
+    frames, _ = LogMel()(torch.from_numpy(recording)[None], torch.tensor([7_123]))
+    np.testing.assert_allclose(frames[0].numpy(), log_mel(recording, MEL_BINS), atol=2e-4)

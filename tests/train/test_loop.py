@@ -126,6 +126,13 @@ def test_another_dataset_is_refused(config: TrainConfig, undisturbed: Path, othe
         evaluate(undisturbed, other_dataset.path)
 
 
+def test_a_dataset_without_the_models_fields_is_refused(dataset: Dataset, config: TrainConfig) -> None:
+    """A model does not read a dataset that has its field under another name."""
+    layout = Layout({"text": "tokens", "image": "picture"})
+    with pytest.raises(ConfigError, match="the model reads image from a field 'picture' of kind image"):
+        layout.check(dataset, config)
+
+
 def test_a_damaged_checkpoint_is_refused(dataset: Dataset, config: TrainConfig, undisturbed: Path) -> None:
     """A checkpoint that was cut off is not trained on, and the error says what to do."""
     path = undisturbed / CHECKPOINT

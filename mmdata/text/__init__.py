@@ -1,0 +1,1 @@
+"""What texts hold: detectors of personal data, for the stage `text.redact`."""
