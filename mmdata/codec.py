@@ -17,20 +17,20 @@ import numpy as np
 
 from mmdata.errors import RecipeError, RecordError
 from mmdata.files import canonical_json
-from mmdata.formats import DEFAULTS, Format
+from mmdata.formats import DEFAULTS, Format, holds
 from mmdata.keys import LONGEST_KEY
 from mmdata.latest import Latest
 from mmdata.lineage import Step
 from mmdata.measures import measure_types, measures_of
 from mmdata.record import Origin, Provenance, Record, Scalar
 from mmdata.schema import ScalarName, Schema
-from mmdata.values import Array, Box, Point, Segment, Span, Tokens, Value
+from mmdata.values import Array, Box, FrameBox, Point, Segment, Span, Tokens, Value, Video
 
 METADATA_MEMBER = "json"
 _LONGEST_EXTENSION = 100 - LONGEST_KEY - 1  # a name in a USTAR header has 100 characters
-_BARE_NAMES = {"image": "image", "audio": "audio", "text": "text"}
+_BARE_NAMES = {"image": "image", "audio": "audio", "text": "text", "video": "video"}
 _ZERO: dict[str, Scalar] = {"int": 0, "float": 0.0, "str": "", "bool": False, "json": "null"}
-_ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "segments": Segment}
+_ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "segments": Segment, "frame_boxes": FrameBox}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Codec:
         kinds = Counter(type_.kind for type_ in schema.fields.values())
         members: dict[str, tuple[str, Format[Any]]] = {}
         for name, type_ in schema.fields.items():
-            bare = type_.kind in _BARE_NAMES and (name == type_.kind or kinds[type_.kind] == 1)
+            bare = type_.kind in _BARE_NAMES and formats[name].format != "npy" and (name == type_.kind or kinds[type_.kind] == 1)
             extension = formats[name].format if bare else f"{name}.{formats[name].format}"
             if len(extension) > _LONGEST_EXTENSION:
                 raise RecipeError(f"the name of field {name!r} is too long for a member of a tar: {extension!r}; rename it")
@@ -113,7 +113,7 @@ class Codec:
         fields = {}
         for extension, (name, format_) in self.members.items():
             if payloads[extension]:
-                value = self._typed(name, format_.decode(payloads[extension]), notes.get(name, {}))
+                value = self._typed(name, format_.decode(payloads[extension]), notes.get(name, {}), described)
                 fields[name] = _annotated(value, notes.get(name, {}), steps.get(name, []))
         origin = Origin(
             row=described["row"],
@@ -125,11 +125,23 @@ class Codec:
         metadata, measures = described.get("metadata", {}), described.get("measures", {})
         return Record(described["key"], fields, origin, metadata, measures)
 
-    def _typed(self, name: str, value: Value, notes: Mapping[str, Any]) -> Value:
-        if self.schema.fields[name].kind != "tokens":
+    def _typed(self, name: str, value: Value, notes: Mapping[str, Any], described: Mapping[str, Any]) -> Value:
+        """Return a value with what of it stands in the json member."""
+        kind = self.schema.fields[name].kind
+        if kind == "tokens":
+            offsets = np.array(notes.get("offsets", []), dtype=np.int32).reshape(-1, 2)
+            return Tokens(cast("Array", value).array, offsets)
+        if kind != "video" or not isinstance(value, Array):
             return value
-        offsets = np.array(notes.get("offsets", []), dtype=np.int32).reshape(-1, 2)
-        return Tokens(cast("Array", value).array, offsets)
+        return clip_of(value, notes.get("times", []), described["measures"][f"{name}.seconds"])
+
+
+def clip_of(frames: Array, times: object, seconds: float) -> Video:
+    """Return a clip whose frames are stored as an array, with the times of its json member. Raises RecordError."""
+    try:
+        return Video(frames.array, np.array(times, dtype=np.float64), seconds=seconds)
+    except (TypeError, ValueError) as error:
+        raise RecordError("clip cannot be decoded", str(error)) from error
 
 
 def described_by(payload: bytes) -> dict[str, Any]:
@@ -150,28 +162,41 @@ def _format(schema: Schema, name: str, wanted: Format[Any] | None) -> Format[Any
     if type_.kind not in DEFAULTS:
         raise RecipeError(f"field {name!r} is of kind {type_.kind}, which no format can write yet; drop it")
     default = DEFAULTS[type_.kind]
-    if wanted is not None and wanted.kind != default.kind:
+    if wanted is not None and not holds(wanted, type_.kind):
         raise RecipeError(f"output.{name}: {wanted.format} holds {wanted.kind}, but the field is of kind {type_.kind}")
     return wanted or default
 
 
 def _one_format_a_kind(schema: Schema, formats: Mapping[str, Format[Any]]) -> None:
     """Readers that infer a column a file extension turn the records of a second extension into nothing."""
-    for kind in ("image", "audio"):
+    for kind in ("image", "audio", "video"):
         used = sorted({formats[name].format for name, type_ in schema.fields.items() if type_.kind == kind})
         if len(used) > 1:
             raise RecipeError(f"output: the {kind} fields have the formats {', '.join(used)}; a dataset has one")
 
 
 def _encoder(format_: Format[Any]) -> Callable[[Value], bytes]:
-    return lambda value: format_.encode(Array(value.ids) if isinstance(value, Tokens) else value)
+    return lambda value: format_.encode(_as_array(value) if format_.kind == "array" else value)
+
+
+def _as_array(value: Value) -> Value:
+    match value:
+        case Tokens():
+            return Array(value.ids)
+        case Video(sound=None):
+            return Array(value.frames)
+        case Video():
+            raise RecordError("npy holds no sound", "write the clip as mp4, or decode it without sound")
+        case _:
+            return value
 
 
 def _notes(value: Value) -> dict[str, Any]:
     if isinstance(value, Tokens):
         return {"offsets": value.offsets.tolist()} if len(value.ids) else {}
     found = {kind: getattr(value, kind, ()) for kind in _ANNOTATIONS}
-    return {kind: [list(vars(note).values()) for note in notes] for kind, notes in found.items() if notes}
+    times = {"times": value.times.tolist()} if isinstance(value, Video) else {}
+    return times | {kind: [list(vars(note).values()) for note in notes] for kind, notes in found.items() if notes}
 
 
 def _steps(value: Value) -> list[dict[str, Any]]:
@@ -181,6 +206,6 @@ def _steps(value: Value) -> list[dict[str, Any]]:
 def _annotated(value: Value, notes: Mapping[str, Any], steps: list[dict[str, Any]]) -> Value:
     if isinstance(value, Array | Tokens):
         return value
-    held = {kind: tuple(_ANNOTATIONS[kind](*note) for note in found) for kind, found in notes.items()}
+    held = {kind: tuple(_ANNOTATIONS[kind](*note) for note in found) for kind, found in notes.items() if kind != "times"}
     lineage = tuple(Step.from_json(step) for step in steps)
     return cast("Value", replace(value, **{**held, "lineage": lineage}))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmdata.dsp.ogg import with_serial_number
 from mmdata.errors import RecordError
-from mmdata.values import Array, Audio, Image, Kind, Text, V
+from mmdata.values import Array, Audio, Image, Kind, Text, V, Video
 
 
 class Format(BaseModel, Generic[V]):
@@ -194,11 +194,47 @@ class Npy(Format[Array]):
             raise RecordError("array cannot be decoded", str(error)) from error
 
 
-AnyFormat = Annotated[Jpg | Png | Webp | Flac | Wav | Ogg | Txt | Npy, Field(discriminator="format")]
+class Mp4(Format[Video]):
+    """MP4: H.264 or VP9, lossy, with the clip's sound as FLAC where it was kept; needs the extra `video`."""
+
+    kind: ClassVar[Kind] = "video"
+    format: Literal["mp4"] = "mp4"
+    codec: Literal["h264", "vp9"] = Field("h264", description="h264 (by x264, which is under the GPL), or vp9")
+    quality: int = Field(18, ge=1, le=51, description="constant rate factor of the encoder, 1 (good) to 51 (small)")
+
+    def encode(self, value: Video) -> bytes:
+        """Return an MP4 file."""
+        from mmdata.dsp.mp4 import Clip, write_mp4
+
+        sound = (value.sound.samples, value.sound.rate) if value.sound is not None else (None, 0)
+        return write_mp4(Clip(value.frames, value.times, value.seconds, *sound), self.codec, self.quality)
+
+    def decode(self, payload: bytes) -> Video:
+        """Return frames, times and sound of the payload."""
+        from mmdata.dsp.mp4 import read_mp4
+
+        clip = read_mp4(payload)
+        sound = None if clip.samples is None else Audio(clip.samples, clip.rate)
+        return Video(clip.frames, clip.times, seconds=clip.seconds, sound=sound)
+
+
+AnyFormat = Annotated[Jpg | Png | Webp | Flac | Wav | Ogg | Txt | Npy | Mp4, Field(discriminator="format")]
 FORMATS: dict[str, type[Format[Any]]] = {
-    "jpg": Jpg, "png": Png, "webp": Webp, "flac": Flac, "wav": Wav, "ogg": Ogg, "txt": Txt, "npy": Npy,
+    "jpg": Jpg, "png": Png, "webp": Webp, "flac": Flac, "wav": Wav, "ogg": Ogg, "txt": Txt, "npy": Npy, "mp4": Mp4,
 }  # fmt: skip
-DEFAULTS: dict[Kind, Format[Any]] = {"image": Jpg(), "audio": Flac(), "text": Txt(), "tokens": Npy(), "array": Npy()}
+DEFAULTS: dict[Kind, Format[Any]] = {
+    "image": Jpg(),
+    "audio": Flac(),
+    "text": Txt(),
+    "tokens": Npy(),
+    "array": Npy(),
+    "video": Mp4(),
+}
+
+
+def holds(format_: Format[Any], kind: Kind) -> bool:
+    """Whether a format can hold fields of a kind: clips may also be arrays of frames."""
+    return format_.kind == DEFAULTS[kind].kind or (kind == "video" and format_.kind == "array")
 
 
 def format_of(extension: str) -> Format[Any]:

@@ -14,11 +14,18 @@ from mmdata.recipe import FieldSpec, Recipe
 from mmdata.record import Origin, Provenance, Record, Scalar
 from mmdata.schema import ScalarName
 from mmdata.sources.base import Source
-from mmdata.values import Audio, Box, Image, Point, Segment, Span, Text, Value
+from mmdata.subtitles import is_subtitles, parse_subtitles
+from mmdata.values import Audio, Box, FrameBox, Image, Point, Segment, Span, Text, Value, Video
 
 _LARGEST = 2**63
-_NOTES: dict[str, Callable[..., Any]] = {"boxes": Box, "points": Point, "segments": Segment, "spans": Span}
-_NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "spans": 2}
+_NOTES: dict[str, Callable[..., Any]] = {
+    "boxes": Box,
+    "points": Point,
+    "segments": Segment,
+    "frame_boxes": FrameBox,
+    "spans": Span,
+}
+_NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "frame_boxes": 5, "spans": 2}
 
 
 class Ingest:
@@ -59,7 +66,16 @@ class Ingest:
         else:
             raw = content if isinstance(content, bytes) else _encoded(column, content)
             value, provenance = _value(spec.kind, raw), _provenance(f"column:{column}", raw)
-        return _noted(value, spec, columns), provenance
+        return _noted(value, spec, self._with_subtitles(spec, columns)), provenance
+
+    def _with_subtitles(self, spec: FieldSpec, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the columns in which subtitles, a file or a text, stand as segments."""
+        held = columns.get(spec.segments) if spec.segments else None
+        if not spec.segments or not isinstance(held, str):
+            return columns
+        data = self._source.read(held) if is_subtitles(held) else _encoded(spec.segments, held)
+        segments = [[segment.start, segment.end, segment.label] for segment in parse_subtitles(data)]
+        return {**columns, spec.segments: segments}
 
     def _read(self, name: str, spec: FieldSpec, path: str) -> tuple[Value, Provenance]:
         latest = self._latest.get(name)
@@ -87,6 +103,8 @@ def _value(kind: str, raw: bytes) -> Value:
         return Image(raw)
     if kind == "audio":
         return Audio(raw)
+    if kind == "video":
+        return Video(raw)
     try:
         return Text(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -102,6 +120,8 @@ def _noted(value: Value, spec: FieldSpec, columns: Mapping[str, Any]) -> Value:
             return Image(value.data, notes.get("boxes", ()), notes.get("points", ()))
         case Audio():
             return Audio(value.data, value.rate, notes.get("segments", ()))
+        case Video():
+            return Video(value.data, segments=notes.get("segments", ()), frame_boxes=notes.get("frame_boxes", ()))
         case Text():
             spans = notes.get("spans", ())
             if any(not 0 <= span.start <= span.end <= len(value.text) for span in spans):

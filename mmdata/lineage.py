@@ -244,8 +244,16 @@ class Step:
         return cls(str(data["stage"]), maps[data["map"]].from_json(data["numbers"]), int(data["removed"]))
 
 
+def steps_in(steps: Iterable[Step], kind: type[Map]) -> list[Step]:
+    """Return the steps whose maps are of one kind: those of a clip move its times or its pixels, each apart from the other."""
+    return [step for step in steps if isinstance(step.map, kind)]
+
+
 def composed(steps: Sequence[Step]) -> Map | None:
-    """Return the one map from the raw data to the data as it is now; None where no stage moved anything."""
+    """Return the one map from the raw data to the data as it is now; None where no stage moved anything.
+
+    All steps must have maps of one kind.
+    """
     if not steps:
         return None
     return reduce(lambda before, after: before.then(after), (step.map for step in steps))  # type: ignore[arg-type]

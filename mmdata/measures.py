@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 from mmdata.record import Record, Scalar
 from mmdata.schema import ScalarName, Schema
-from mmdata.values import Audio, Image, Kind, Text, Tokens, Value
+from mmdata.values import Audio, Image, Kind, Text, Tokens, Value, Video
 
 BUILT_IN: Mapping[Kind, Mapping[str, ScalarName]] = {
     "image": {"width": "int", "height": "int"},
     "audio": {"seconds": "float"},
+    "video": {"seconds": "float", "frames": "int", "width": "int", "height": "int"},
     "tokens": {"tokens": "int"},
     "text": {"characters": "int"},
 }
@@ -44,6 +45,9 @@ def measured(value: Value) -> dict[str, Scalar]:
             return {"width": width, "height": height}
         case Audio(data=data) if not isinstance(data, bytes):
             return {"seconds": value.seconds}
+        case Video(data=data) if not isinstance(data, bytes):
+            count, height, width = data.shape[:3]
+            return {"seconds": value.seconds, "frames": count, "width": width, "height": height}
         case Tokens():
             return {"tokens": len(value.ids)}
         case Text():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,24 +25,27 @@ class Pipeline:
         self._stages: list[tuple[str, Apply]] = [(name, _remembering(stage)) for name, stage in zip(names, stages, strict=True)]
         self._seed = seed
 
-    def __call__(self, record: Record) -> list[Record | RowReject]:
-        """Return what became of a record: usually one record or one reject; several where a stage makes several."""
+    def __call__(self, record: Record) -> Iterator[Record | RowReject]:
+        """Yield what became of a record: usually one record or one reject; several where a stage makes several.
+
+        Each is made when it is asked for, so that the clips of a long film are not all decoded at once.
+        """
         return self._run(record, 0, record.origin.source_key)
 
-    def _run(self, record: Record, first: int, key: str) -> list[Record | RowReject]:
+    def _run(self, record: Record, first: int, key: str) -> Iterator[Record | RowReject]:
         """Run a record from stage `first` on; `key` is what rejects call it."""
         for number in range(first, len(self._stages)):
             name, apply = self._stages[number]
             outcome = _outcome(apply, record, rng_for(self._seed, name, record.key))
             if isinstance(outcome, Reject):
-                return [RowReject(record.origin.row, key, name, outcome)]
+                yield RowReject(record.origin.row, key, name, outcome)
+                return
             if isinstance(outcome, list):
-                parts = [
-                    (replace(part, key=f"{record.key}-{count:04d}"), f"{key}-{count:04d}") for count, part in enumerate(outcome)
-                ]
-                return [result for part, part_key in parts for result in self._run(part, number + 1, part_key)]
+                for count, part in enumerate(outcome):
+                    yield from self._run(replace(part, key=f"{record.key}-{count:04d}"), number + 1, f"{key}-{count:04d}")
+                return
             record = outcome
-        return [record]
+        yield record
 
 
 def _outcome(apply: Apply, record: Record, rng: np.random.Generator) -> Outcome:

@@ -30,18 +30,24 @@ class _Part(BaseModel):
 class FieldSpec(_Part):
     """A raw field: its kind, the column that holds it, and the columns that hold its annotations."""
 
-    kind: Literal["image", "audio", "text"]
+    kind: Literal["image", "audio", "video", "text"]
     column: str | None = Field(None, description="the source's column; by default the name of the field")
     file: bool | None = Field(None, description="whether the column names a file; by default so, but for texts in a manifest")
     boxes: str | None = Field(None, description="column with boxes [[left, top, right, bottom, label], …] in raw pixels")
     points: str | None = Field(None, description="column with points [[x, y, label], …] in raw pixels")
-    segments: str | None = Field(None, description="column with segments [[start, end, label], …] in seconds")
+    segments: str | None = Field(
+        None,
+        description="column with segments [[start, end, label], …] in seconds, or subtitles: an .srt or .vtt file, or its text",
+    )
+    frame_boxes: str | None = Field(
+        None, description="column with boxes of a video [[seconds, left, top, right, bottom, label], …] in raw pixels"
+    )
     spans: str | None = Field(None, description="column with spans [[start, end, label], …] in characters")
 
     @property
     def annotations(self) -> dict[str, str]:
         """The columns of annotations by their kind."""
-        columns = {kind: getattr(self, kind) for kind in ("boxes", "points", "segments", "spans")}
+        columns = {kind: getattr(self, kind) for kind in ("boxes", "points", "segments", "frame_boxes", "spans")}
         return {kind: column for kind, column in columns.items() if column is not None}
 
 

@@ -155,7 +155,7 @@ def _explain_one(found: Any, model: type[BaseModel], lines: Lines, path: Place, 
     return f"{lines.place((*path, *where))}{label}: {message}"
 
 
-_UNION_TAGS = frozenset({"manifest", "files", "jpg", "png", "webp", "flac", "wav", "ogg", "txt", "npy", "int", "float"})
+_UNION_TAGS = frozenset({"manifest", "files", "jpg", "png", "webp", "flac", "wav", "ogg", "txt", "npy", "mp4", "int", "float"})
 
 
 def _known_names(model: type[BaseModel], path: Place) -> set[str]:

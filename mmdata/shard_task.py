@@ -6,7 +6,7 @@ It leaves them in the staging folder, the index last: its presence there means t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,14 +86,14 @@ class RowRunner:
     def _pipeline(self) -> Pipeline:
         return Pipeline(self.stages, self.names, self.recipe.seed)
 
-    def __call__(self, planned: PlannedRow) -> list[Record | RowReject]:
-        """Return what became of one row."""
+    def __call__(self, planned: PlannedRow) -> Iterator[Record | RowReject]:
+        """Yield what became of one row."""
         try:
             record = self._ingest(planned)
         except RecordError as error:
-            reject = Reject("error", error.reason, error.detail)
-            return [RowReject(planned.row, planned.source_key, "source", reject)]
-        return self._pipeline(record)
+            yield RowReject(planned.row, planned.source_key, "source", Reject("error", error.reason, error.detail))
+            return
+        yield from self._pipeline(record)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,14 @@ _LIBRARIES = (
     "simplejpeg", "soundfile", "soxr", "spacy", "tokenizers",
 )  # fmt: skip
 
+_OPTIONAL = {"av": "av"}
+"""Those of extras that make bytes: distribution to module."""
+
 
 def versions() -> dict[str, str]:
     """Return the versions of what makes bytes: mmdata, Python, the libraries, and the kind of processor."""
     found = {name: metadata.version(name) for name in _LIBRARIES}
+    found |= {name: metadata.version(name) for name, module in _OPTIONAL.items() if find_spec(module) is not None}
     return {"mmdata": mmdata.__version__, "python": platform.python_version(), "machine": platform.machine(), **found}
 
 

@@ -6,8 +6,9 @@ Values are immutable and compared by identity: a stage makes a new one. A stage 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -55,6 +56,19 @@ class Segment:
 
     start: float
     end: float
+    label: str = ""
+    clipped: bool = False
+
+
+@dataclass(frozen=True)
+class FrameBox:
+    """A labelled rectangle in the frame of a clip that is seen at `seconds`, in pixels of the frames as they now are."""
+
+    seconds: float
+    left: float
+    top: float
+    right: float
+    bottom: float
     label: str = ""
     clipped: bool = False
 
@@ -236,12 +250,76 @@ def _moved_segment(segment: Segment, by: TimeMap) -> Segment | None:
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """A clip that is not decoded yet: the bytes of its file, and segments in seconds from its first frame."""
+    """A clip: frames with their times, and its sound; or a window on the bytes of a video file that is not decoded yet.
+
+    All times are seconds on the clip's own clock, which begins with the clip and runs for `seconds`. Still encoded, the clip is
+    the stretch of the file that begins `start` seconds after the file's first picture or sound; `seconds` is infinite where only
+    the file knows its end. The clips cut out of a file share its bytes, so cutting costs no memory. Decoded, `data` is uint8
+    [frames, height, width, 3] in RGB, `times` float64 [frames] says from when on each is seen, and `sound`, where it was asked
+    for, begins at time 0.
+    """
 
     kind: ClassVar[Kind] = "video"
-    data: bytes
+    data: NDArray[np.uint8] | bytes
+    times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    start: float = 0.0
+    seconds: float = math.inf
+    sound: Audio | None = None
     segments: tuple[Segment, ...] = ()
+    frame_boxes: tuple[FrameBox, ...] = ()
     lineage: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, bytes):
+            return
+        _check(self.data, "uint8", 4, "frames")
+        _check(self.times, "float64", 1, "times of frames")
+        if self.data.shape[3] != 3 or len(self.data) != len(self.times):
+            raise ValueError(f"frames must be [{len(self.times)}, height, width, 3], not {list(self.data.shape)}")
+        if not math.isfinite(self.seconds):
+            raise ValueError("a decoded clip must say how long it is")
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """Frames uint8 [frames, height, width, 3]. Raises TypeError while the clip is still encoded."""
+        if isinstance(self.data, bytes):
+            raise TypeError("the clip is still encoded")
+        return self.data
+
+    @property
+    def encoded(self) -> bytes:
+        """The bytes of the whole video file. Raises TypeError once the clip is decoded."""
+        if not isinstance(self.data, bytes):
+            raise TypeError("the clip is already decoded")
+        return self.data
+
+    def window(self, start: float, end: float, stage: str) -> Video:
+        """Return [start, end) seconds of a clip that is still encoded; segments and boxes are moved and cut with it.
+
+        A segment with no time left, or a box of another time, is removed and counted.
+        """
+        by = TimeMap.cut(start, end)
+        segments = [moved for moved in (_moved_segment(segment, by) for segment in self.segments) if moved is not None]
+        boxes = [replace(box, seconds=by.forward(box.seconds)) for box in self.frame_boxes if start <= box.seconds < end]
+        removed = len(self.segments) + len(self.frame_boxes) - len(segments) - len(boxes)
+        lineage = (*self.lineage, Step(stage, by, removed))
+        moved = replace(self, segments=tuple(segments), frame_boxes=tuple(boxes), lineage=lineage)
+        return replace(moved, data=self.encoded, start=self.start + start, seconds=end - start)
+
+    def decoded(self, frames: NDArray[np.uint8], times: NDArray[np.float64], by: Affine, stage: str) -> Video:
+        """Return the clip decoded; `by` is the map from pixels of the file to those of the frames, and moves the boxes.
+
+        A box with no area left inside is removed and counted.
+        """
+        height, width = frames.shape[1:3]
+        boxes = [moved for moved in (_moved_frame_box(box, by, width, height) for box in self.frame_boxes) if moved is not None]
+        step = Step(stage, by, len(self.frame_boxes) - len(boxes))
+        return replace(self, data=frames, times=times, start=0.0, frame_boxes=tuple(boxes), lineage=(*self.lineage, step))
+
+
+def _moved_frame_box(box: FrameBox, by: Affine, width: int, height: int) -> FrameBox | None:
+    flat = _moved_box(Box(box.left, box.top, box.right, box.bottom, box.label, box.clipped), by, width, height)
+    return None if flat is None else FrameBox(box.seconds, **vars(flat))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,14 +22,15 @@ Column = torch.Tensor | list[str]
 class Batch:
     """One rank's part of a batch; every column has one row a record.
 
-    `fields` by kind: image uint8 [batch, 3, height, width], channels last in memory; audio float32 [batch, samples] where the
-    dataset has one channel, else [batch, channels, samples]; tokens int64 [batch, tokens]; array [batch, …] as stored; text a
-    list of str. Smaller ones are padded with zeros at the end of each axis that varies: pictures at the bottom and the right,
-    recordings in samples, arrays in the axes whose size the schema leaves open (the first one, where it knows no shape).
+    `fields` by kind: image uint8 [batch, 3, height, width] and video uint8 [batch, frames, 3, height, width], channels last in
+    memory; audio float32 [batch, samples] where the dataset has one channel, else [batch, channels, samples]; tokens int64
+    [batch, tokens]; array [batch, …] as stored; text a list of str. Smaller ones are padded with zeros at the end of each axis
+    that varies: pictures at the bottom and the right, recordings in samples, clips also in frames, arrays in the axes whose
+    size the schema leaves open (the first one, where it knows no shape).
 
-    `lengths`: the sizes without padding; int64 [batch, 2] (height, width) for images; int64 [batch] for tokens, and for audio
-    (samples), or [batch, 2] (channels, samples) where the schema leaves the channels open; int64 [batch] or [batch, axes] for
-    arrays, none where the shape is fixed. An absent field has length 0.
+    `lengths`: the sizes without padding; int64 [batch, 2] (height, width) for images, [batch, 3] (frames, height, width) for
+    video; int64 [batch] for tokens, and for audio (samples), or [batch, 2] (channels, samples) where the schema leaves the
+    channels open; int64 [batch] or [batch, axes] for arrays, none where the shape is fixed. An absent field has length 0.
 
     `padding` and `substituted`, bool [batch]: rows that repeat the epoch's start to fill its last batch, and rows that stand in
     for a record that could not be read. `epoch` and `step` count from 0; -1 where a plain `DataLoader` made the batch.
@@ -101,6 +102,8 @@ def _widened(column: Column, type_: FieldType) -> Column:
     match type_.kind:
         case "image":
             return column.permute(0, 3, 1, 2)
+        case "video":
+            return column.permute(0, 1, 4, 2, 3)
         case "tokens":
             return column.long()
         case "audio":
@@ -139,6 +142,8 @@ def _varying(type_: FieldType) -> tuple[int, ...]:
     match type_.kind:
         case "image":
             return 0, 1
+        case "video":
+            return 0, 1, 2
         case "audio":
             return (0, 1) if channels_of(type_) is None else (1,)
         case "array" if type_.shape is not None:

@@ -13,7 +13,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.errors import ConfigError, RecordError
+from mmdata.dsp.video_file import require_extra
+from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
 from mmdata.schema import FieldType
 
@@ -23,11 +24,13 @@ Decoder = Callable[[memoryview], Decoded]
 
 
 def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Decoder:
-    """Return the decoder of a field's members. Raises ConfigError for a kind that the loader cannot put into a batch."""
+    """Return the decoder of a field's members. Raises MissingExtraError where a library for it is missing."""
     format_ = extension.rpartition(".")[2]
     match type_.kind:
         case "image":
             return _jpeg if format_ == "jpg" else _picture
+        case "video":
+            return _clip_decoder(extension, type_)
         case "audio":
             return partial(_recording, dtype="float32" if format_ == "ogg" else "int16", type_=type_, seconds=options.max_seconds)
         case "text":
@@ -36,8 +39,6 @@ def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Deco
             return partial(_tokens, limit=options.max_tokens)
         case "array":
             return partial(_array, type_=type_)
-        case "video":
-            raise ConfigError(f"{extension}: the loader cannot decode video; name the other fields in `fields`")
 
 
 def _jpeg(payload: memoryview) -> NDArray[np.uint8]:
@@ -94,6 +95,28 @@ def _recording(payload: memoryview, dtype: str, type_: FieldType, seconds: float
 def channels_of(type_: FieldType) -> int | None:
     """Return how many channels every recording of a field has; None where that is not fixed."""
     return type_.shape[0] if type_.shape else None
+
+
+def _clip_decoder(extension: str, type_: FieldType) -> Decoder:
+    if extension.endswith("npy"):
+        return partial(_frames, type_=type_)
+    require_extra(f"decoding {extension}")
+    return _clip
+
+
+def _frames(payload: memoryview, type_: FieldType) -> NDArray[np.uint8]:
+    """Return frames uint8 [frames, height, width, 3] of an npy file."""
+    array: NDArray[np.uint8] = _array(payload, type_) if payload else np.zeros((0, 0, 0, 3), np.uint8)
+    if array.dtype != np.uint8 or array.ndim != 4:
+        raise RecordError("frames are no uint8 pictures", f"{array.dtype} {list(array.shape)}")
+    return array
+
+
+def _clip(payload: memoryview) -> NDArray[np.uint8]:
+    """Return frames uint8 [frames, height, width, 3] of an mp4 file; its sound is left out."""
+    from mmdata.dsp.mp4 import read_mp4
+
+    return read_mp4(bytes(payload), sound=False).frames if payload else np.zeros((0, 0, 0, 3), np.uint8)
 
 
 def _text(payload: memoryview) -> str:

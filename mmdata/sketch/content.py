@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.values import Array, Audio, Text, Tokens, Value
+from mmdata.values import Array, Audio, Text, Tokens, Value, Video
 
 
 def content_digest(fields: Mapping[str, Value]) -> bytes:
@@ -35,6 +35,9 @@ def _content(value: Value) -> Iterator[bytes | memoryview]:
         case _:
             if isinstance(value, Audio):
                 yield str(value.rate).encode()
+            if isinstance(value, Video):
+                yield f"{value.start!r} {value.seconds!r} {value.times.tolist()}".encode()
+                yield from _content(value.sound) if value.sound is not None else ()
             if isinstance(value.data, bytes):
                 yield value.data
             else:

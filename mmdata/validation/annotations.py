@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from mmdata.lineage import Affine, Edits, Map, TimeMap, composed
+from mmdata.lineage import Affine, Edits, Map, Step, TimeMap, composed, steps_in
 from mmdata.validation.described import Described
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.lineage import read_steps
-from mmdata.values import Audio, Image, Text, Value
+from mmdata.values import Audio, Image, Text, Value, Video
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "image": ("boxes", "points"), "audio": ("segments",), "video": ("segments",), "text": ("spans",), "tokens": ("offsets",),
-    "array": (),
+    "image": ("boxes", "points"), "audio": ("segments",), "video": ("times", "segments", "frame_boxes"), "text": ("spans",),
+    "tokens": ("offsets",), "array": (),
 }  # fmt: skip
-_NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "spans": 2}
+_NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "frame_boxes": 5, "spans": 2}
+_NO_NOTES = frozenset(["offsets", "times"])
+"""What stands among the annotations but belongs to the value itself."""
 _TOLERANCE = 1e-6
 
 Note = Sequence[Any]
@@ -37,12 +39,12 @@ def check_annotations(values: Mapping[str, Value | None], described: Described, 
             notes.covered("annotations", len(found))
             if name in values:
                 _check_inside(f"{name}.{note_kind}", note_kind, found, values[name], notes)
-            if steps is not None and (whole := composed(steps)) is not None:
-                _check_way_back(f"{name}.{note_kind}", found, whole, described.input_bytes(name), notes)
+            if steps:
+                _check_way_back(f"{name}.{note_kind}", found, steps, described.input_bytes(name), notes)
 
 
 def _read(name: str, kind: str, held: object, notes: Notes) -> dict[str, list[Note]]:
-    """Return the well-formed annotations of a field by kind, without offsets; the others are noted."""
+    """Return the well-formed annotations of a field by kind, without offsets and times; the others are noted."""
     if held is None:
         return {}
     if not isinstance(held, dict) or not held:
@@ -54,7 +56,7 @@ def _read(name: str, kind: str, held: object, notes: Notes) -> dict[str, list[No
             notes.error("annotations", f"{name}: a field of kind {kind} has no {note_kind!r}")
         elif not isinstance(found, list) or not found:
             notes.error("annotations", f"{name}.{note_kind}: must be a list that is not empty, not {shown(found)}")
-        elif note_kind != "offsets":
+        elif note_kind not in _NO_NOTES:
             wrong = [note for note in found if not _is_note(note, note_kind)]
             if wrong:
                 notes.error("annotations", f"{name}.{note_kind}: {shown(wrong[0])} is malformed")
@@ -90,6 +92,15 @@ def _check_inside(place: str, kind: str, found: Sequence[Note], value: Value | N
             most = value.seconds + 1 / value.rate + _TOLERANCE
             outside = [note for note in found if not -_TOLERANCE <= note[0] <= note[1] <= most]
             extent = f"the recording of {value.seconds:g} seconds"
+        case Video() if kind == "segments":
+            outside = [note for note in found if not -_TOLERANCE <= note[0] <= note[1] <= value.seconds + _TOLERANCE]
+            extent = f"the clip of {value.seconds:g} seconds"
+        case Video():
+            height, width = value.frames.shape[1:3]
+            timely = [-_TOLERANCE <= note[0] <= value.seconds + _TOLERANCE for note in found]
+            inside = [_is_in_picture(note[1:], "boxes", width, height) for note in found]
+            outside = [note for note, *fits in zip(found, timely, inside, strict=True) if not all(fits)]
+            extent = f"the clip of {value.seconds:g} seconds and {width} x {height} pixels"
         case Text():
             outside = [note for note in found if not 0 <= note[0] <= note[1] <= len(value.text)]
             extent = f"the text of {len(value.text)} characters"
@@ -106,11 +117,12 @@ def _is_in_picture(note: Note, kind: str, width: int, height: int) -> bool:
     return bool(is_in_x and -_TOLERANCE <= note[1] < note[3] <= height + _TOLERANCE)
 
 
-def _check_way_back(place: str, found: Sequence[Note], whole: Map, raw_bytes: int | None, notes: Notes) -> None:
+def _check_way_back(place: str, found: Sequence[Note], steps: Sequence[Step], raw_bytes: int | None, notes: Notes) -> None:
     """Check that every annotation has a place in the raw data."""
     try:
-        back = raw_places(whole)
-        lost = [note for note in found if not _is_raw(back(note), raw_bytes if isinstance(whole, Edits) else None)]
+        if (back := raw_places(place.rpartition(".")[2], steps)) is None:
+            return
+        lost = [note for note in found if not _is_raw(back(note), raw_bytes if steps_in(steps, Edits) else None)]
     except (ZeroDivisionError, OverflowError) as error:
         notes.error("lineage", f"{place}: it cannot be taken back to the raw data: {error}")
         return
@@ -118,11 +130,24 @@ def _check_way_back(place: str, found: Sequence[Note], whole: Map, raw_bytes: in
         notes.error("lineage", f"{place}: {shown(lost[0])} has no place in the raw data: it comes back as {back(lost[0])}")
 
 
-def raw_places(whole: Map) -> Callable[[Note], list[float]]:
-    """Return what takes an annotation back through a composed map: its numbers, as coordinates of the raw data.
+def raw_places(kind: str, steps: Sequence[Step]) -> Callable[[Note], list[float]] | None:
+    """Return what takes annotations of a kind back through the steps of their field; None where no step moved them.
 
-    A box comes back as the upright hull of its corners. Raises ZeroDivisionError for a map that cannot be undone.
+    It gives their numbers as coordinates of the raw data; a box comes back as the upright hull of its corners. Raises
+    ZeroDivisionError for a map that cannot be undone.
     """
+    times, pixels = composed(steps_in(steps, TimeMap)), composed(steps_in(steps, Affine))
+    if kind == "frame_boxes":
+        moment, corners = (_way_back(whole) if whole else None for whole in (times, pixels))
+        return lambda note: [
+            *(moment([note[0], note[0], ""])[:1] if moment else note[:1]),
+            *(corners(note[1:]) if corners else note[1:5]),
+        ]
+    whole = times if kind == "segments" else composed(steps)
+    return None if whole is None else _way_back(whole)
+
+
+def _way_back(whole: Map) -> Callable[[Note], list[float]]:
     inverse = whole.inverse()
     match inverse:
         case Affine():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from mmdata.validation.figures import picture, sound
+from mmdata.validation.figures import clip, picture, sound
 from mmdata.validation.page import escaped
 from mmdata.validation.samples import Sample
-from mmdata.values import Array, Audio, Box, Image, Kind, Point, Segment, Span, Text, Tokens, Value, Video
+from mmdata.values import Array, Audio, Box, FrameBox, Image, Kind, Point, Segment, Span, Text, Tokens, Value, Video
 
 _LONGEST_TEXT = 4000
 _MOST_NOTES = 20
@@ -45,7 +45,7 @@ def _shown(sample: Sample, name: str, value: Value) -> str:
         case Array():
             return f'<p class="mono">{escaped(str(value.array.ravel()[:12].tolist())[1:-1])}</p>'
         case Video():
-            return ""
+            return clip(value, *sample.payload_of(name)) + _listed([*value.segments, *value.frame_boxes])
 
 
 def _extent(value: Value) -> str:
@@ -61,7 +61,7 @@ def _extent(value: Value) -> str:
         case Array():
             return f" · {value.array.dtype} {list(value.array.shape)}"
         case Video():
-            return ""
+            return f" · {len(value.frames)} frames of {value.frames.shape[2]} x {value.frames.shape[1]} in {value.seconds:.2f} s"
 
 
 def _highlighted(value: Text) -> str:
@@ -86,7 +86,7 @@ def _pieces(value: Tokens, text: str) -> str:
     return f'<p class="text tokens">{pieces}</p>'
 
 
-def _listed(notes: Sequence[Span | Box | Point | Segment]) -> str:
+def _listed(notes: Sequence[Span | Box | FrameBox | Point | Segment]) -> str:
     if not notes:
         return ""
     items = [f"<li>{escaped(line)}</li>" for line in _lines(notes[:_MOST_NOTES])]
@@ -94,7 +94,7 @@ def _listed(notes: Sequence[Span | Box | Point | Segment]) -> str:
     return f'<ul class="notes">{"".join([*items, *more])}</ul>'
 
 
-def _lines(notes: Sequence[Span | Box | Point | Segment]) -> Iterator[str]:
+def _lines(notes: Sequence[Span | Box | FrameBox | Point | Segment]) -> Iterator[str]:
     for note in notes:
         numbers = [
             f"{value:g}" for value in vars(note).values() if isinstance(value, int | float) and not isinstance(value, bool)

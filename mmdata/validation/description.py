@@ -15,7 +15,7 @@ from mmdata.codec import Codec
 from mmdata.dataset import DESCRIPTION, FORMAT, SPLITS, Shard
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
-from mmdata.formats import DEFAULTS, FORMATS, format_of
+from mmdata.formats import DEFAULTS, FORMATS, format_of, holds
 from mmdata.schema import Schema
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.strict_json import strict_json
@@ -180,7 +180,7 @@ def _member_problems(parts: Mapping[str, Any]) -> list[str]:
             problems.append(f"members.{extension}: no known format has this extension")
         elif name not in fields:
             problems.append(f"members.{extension}: the schema has no field {name!r}")
-        elif (kind := fields[name]["kind"]) not in DEFAULTS or format_of(extension).kind != DEFAULTS[kind].kind:
+        elif (kind := fields[name]["kind"]) not in DEFAULTS or not holds(format_of(extension), kind):
             problems.append(f"members.{extension}: {suffix} cannot hold {name!r}, which is of kind {kind}")
     if sorted(parts["members"].values()) != sorted(fields):
         problems.append(f"members name the fields {sorted(parts['members'].values())}, the schema has {sorted(fields)}")

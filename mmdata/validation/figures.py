@@ -8,11 +8,12 @@ import numpy as np
 
 from mmdata.validation.page import escaped
 from mmdata.validation.report import Histogram
-from mmdata.values import Audio, Image
+from mmdata.values import Audio, Image, Video
 
 _LARGEST_EMBEDDED = 4 << 20
 _TYPES = {
     "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "flac": "audio/flac", "wav": "audio/wav", "ogg": "audio/ogg",
+    "mp4": "video/mp4",
 }  # fmt: skip
 _COLUMNS = 300
 
@@ -67,6 +68,14 @@ def picture(value: Image, payload: bytes, format_name: str) -> str:
         f'<div class="picture"><svg viewBox="0 0 {width} {height}" role="img">'
         f'<image href="{uri}" width="{width}" height="{height}"/>{marks}</svg></div>'
     )
+
+
+def clip(value: Video, payload: bytes, format_name: str) -> str:
+    """Return a clip with a player; one that is stored as an array, or too large, as its size alone."""
+    uri = data_uri(payload, format_name) if format_name == "mp4" else None
+    if uri is None:
+        return f'<p class="soft">{len(value.frames)} frames that this page cannot play</p>'
+    return f'<div class="picture"><video controls preload="none" src="{uri}"></video></div>'
 
 
 def sound(value: Audio, payload: bytes, format_name: str) -> str:

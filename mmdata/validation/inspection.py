@@ -9,7 +9,7 @@ from typing import Any
 from mmdata.errors import DatasetError
 from mmdata.files import publish
 from mmdata.keys import is_key
-from mmdata.lineage import Map, composed
+from mmdata.lineage import Step
 from mmdata.validation.annotations import KINDS, raw_places
 from mmdata.validation.samples import Sample
 from mmdata.values import Array, Audio, Image, Text, Tokens, Value, Video
@@ -40,8 +40,8 @@ def inspected(sample: Sample) -> dict[str, Any]:
 
 def _field(value: Value) -> dict[str, Any]:
     steps = getattr(value, "lineage", ())
-    whole = composed(steps)
-    notes = {kind: [_note(note, whole) for note in getattr(value, kind, ())] for kind in KINDS[value.kind] if kind != "offsets"}
+    kinds = [kind for kind in KINDS[value.kind] if kind not in {"offsets", "times"}]
+    notes = {kind: [_note(kind, note, steps) for note in getattr(value, kind, ())] for kind in kinds}
     lineage = [f"{step.stage}: {type(step.map).__name__.lower()}, {step.removed} annotations removed" for step in steps]
     return {"kind": value.kind, **_content(value), **{kind: found for kind, found in notes.items() if found}, "lineage": lineage}
 
@@ -59,12 +59,15 @@ def _content(value: Value) -> dict[str, Any]:
         case Array():
             return {"dtype": str(value.array.dtype), "shape": list(value.array.shape)}
         case Video():
-            return {"bytes": len(value.data)}
+            count, height, width = value.frames.shape[:3]
+            heard = {"rate": value.sound.rate} if value.sound is not None else {}
+            return {"seconds": value.seconds, "frames": count, "width": width, "height": height, **heard}
 
 
-def _note(note: object, whole: Map | None) -> dict[str, Any]:
+def _note(kind: str, note: object, steps: Sequence[Step]) -> dict[str, Any]:
     values: Sequence[Any] = list(vars(note).values())
-    return dict(vars(note)) | ({"raw": raw_places(whole)(values)} if whole is not None else {})
+    back = raw_places(kind, steps)
+    return dict(vars(note)) | ({"raw": back(values)} if back is not None and steps else {})
 
 
 def export(sample: Sample, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 from mmdata.lineage import Step
 from mmdata.validation.findings import Notes, shown
 
-_MAPS = {"image": "affine", "audio": "timemap", "video": "timemap", "text": "edits"}
+_MAPS = {"image": ("affine",), "audio": ("timemap",), "video": ("timemap", "affine"), "text": ("edits",)}
 _KEYS = {"stage": str, "map": str, "numbers": list, "removed": int}
 _TOLERANCE = 1e-9
 
@@ -36,7 +36,7 @@ def _problem(step: object, kind: str) -> str | None:
             return f"{name} must be of type {type_.__name__}, not {shown(step[name])}"
     if step["removed"] < 0 or not step["stage"]:
         return f"has no stage, or removed fewer than no annotations: {shown(step)}"
-    if step["map"] != _MAPS.get(kind):
+    if step["map"] not in _MAPS.get(kind, ()):
         return f"a field of kind {kind} has no map {step['map']!r}"
     return _CHECKS[step["map"]](step["numbers"])
 

@@ -17,6 +17,7 @@ from mmdata.dataset import Shard
 from mmdata.files import sha256_of
 from mmdata.validation.annotations import check_annotations
 from mmdata.validation.blocks import BlockReader, Found
+from mmdata.validation.clips import read_clip
 from mmdata.validation.described import Described, check_agrees, check_key, check_said, read_described, shape_of
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Ledger, Notes
@@ -147,7 +148,7 @@ class RecordCheck:
             if row is not None:
                 check_agrees(described, row, json_notes)
         measures = row if row is not None else described.measures if described else None
-        values = dict(self._values(key, members, measures, notes))
+        values = dict(self._values(key, members, measures, described, notes))
         if described is not None:
             kinds = {name: type_.kind for name, type_ in self._codec.schema.fields.items()}
             check_annotations(values, described, kinds, json_notes)
@@ -155,7 +156,12 @@ class RecordCheck:
         return described
 
     def _values(
-        self, key: str, members: Mapping[str, Found], measures: Mapping[str, Any] | None, notes: Notes
+        self,
+        key: str,
+        members: Mapping[str, Found],
+        measures: Mapping[str, Any] | None,
+        described: Described | None,
+        notes: Notes,
     ) -> Iterator[tuple[str, Value | None]]:
         """Decode the payloads that are there; yield the values by field, without those that do not decode."""
         for extension, (name, format_) in self._codec.members.items():
@@ -170,6 +176,8 @@ class RecordCheck:
             else:
                 # A text without characters has no bytes, as has one that is absent.
                 value = Text("") if type_.kind == "text" else None
+            if type_.kind == "video" and value is not None and (value := read_clip(name, value, described, at)) is None:
+                continue
             if isinstance(value, Text) and value.text.startswith("\ufeff"):
                 at.warning("payloads", "the text begins with a byte order mark")
             if measures is not None:

@@ -19,8 +19,9 @@ from mmdata.rng import rng_for
 from mmdata.schema import FieldType, Schema
 from mmdata.stages import STAGES, name_of, stage_class
 from mmdata.stages.base import FitStage, Stage
-from mmdata.values import Array, Audio, Box, Image, Point, Segment, Span, Text, Tokens, Value
+from mmdata.values import Array, Audio, Box, FrameBox, Image, Point, Segment, Span, Text, Tokens, Value, Video
 from tests.corpus import picture, recording
+from tests.stages.films import Film
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "text.normalize": [{}, {"form": "NFKD", "case": "fold"}],
@@ -55,6 +56,13 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "audio.trim": [{}, {"threshold_db": -10, "margin": 0.0}, {"by": "segments", "label": "one"}],
     "audio.clip": [{"minimum": 0.1}, {"minimum": 0.1, "maximum": 0.25, "text": "text"}],
     "audio.loudness": [{}, {"target": -30}],
+    "video.cut": [
+        {"max_seconds": 1.5, "text": "words"},
+        {"by": "length", "max_seconds": 1.5},
+        {"by": "scenes", "min_seconds": 0.1},
+    ],
+    "video.decode": [{}, {"take": "key", "size": 24, "sound": True}],
+    "video.audio": [{}, {"into": "heard", "channels": "keep"}],
     "audio.features": [{}, {"bins": 128, "dtype": "float16"}],
     "record.require": [{}, {"fields": ["text"]}],
     "record.where": [{"expression": "audio.seconds < 20 and lang in ['fr']"}],
@@ -78,6 +86,8 @@ def case(name: str, options: dict[str, Any]) -> Any:
 CASES = [case(name, options) for name, each in OPTIONS.items() for options in each]
 
 SEGMENTS = (Segment(0.05, 0.2, "one"), Segment(0.3, 0.5, "two"))
+FRAME_BOXES = (FrameBox(0.4, 4, 3, 20, 18, "thing"), FrameBox(2.0, 25, 10, 60, 40, "thing"))
+FILM = Film(times=tuple(number / 25 for number in range(60)), flashes=(1.0,)).encoded()
 SPANS = (Span(2, 7, "word"), Span(9, 14, "other"))
 BOXES = (Box(4, 3, 20, 18, "thing"), Box(25, 10, 39, 29, "thing"))
 
@@ -103,6 +113,13 @@ RAW_SCHEMA = Schema(
 )
 
 
+def filmed(schema: Schema, records: list[Record]) -> tuple[Schema, list[Record]]:
+    """Return them with an encoded clip in the place of the recording, which `video.audio` makes anew."""
+    clip = Video(FILM, segments=(Segment(0.2, 0.9, "one"), Segment(1.5, 2.2, "two")), frame_boxes=FRAME_BOXES)
+    records = [record.without("audio").with_fields(video=clip) for record in records]
+    return schema.without("audio").with_field("video", FieldType("video", encoded=True)), records
+
+
 def decoded() -> tuple[Schema, list[Record]]:
     """Return the schema and the records after both decoders."""
     schema, records = RAW_SCHEMA, [raw(row) for row in range(3)]
@@ -123,6 +140,8 @@ def prepared(name: str, options: dict[str, Any]) -> tuple[Stage, Schema, list[Re
     """Return a stage, fitted where it must be, with a schema and records that it takes."""
     stage = stage_class(name).model_validate(options)
     schema, records = (RAW_SCHEMA, [raw(row) for row in range(3)]) if name.endswith(".decode") else decoded()
+    if name.startswith("video."):
+        schema, records = filmed(schema, records)
     if name == "audio.features":
         resample = stage_class("audio.resample")()
         schema, records = resample.infer(schema), [only(resample(record, rng_for(0))) for record in records]
@@ -137,9 +156,9 @@ def contents(record: Record) -> Iterator[object]:
     yield from (record.key, dict(record.metadata), dict(record.measures), record.origin)
     for name, value in sorted(record.fields.items()):
         yield name
-        for part in (getattr(value, part, None) for part in ("data", "text", "ids", "offsets", "array", "rate")):
+        for part in (getattr(value, part, None) for part in ("data", "text", "ids", "offsets", "array", "rate", "times")):
             yield (part.shape, part.dtype.str, part.tobytes()) if isinstance(part, np.ndarray) else part
-        yield [getattr(value, part, None) for part in ("boxes", "points", "segments", "spans", "lineage")]
+        yield [getattr(value, part, None) for part in ("boxes", "points", "segments", "frame_boxes", "spans", "lineage")]
 
 
 def outcomes(stage: Stage, record: Record) -> list[Record | Reject]:
@@ -226,7 +245,7 @@ def check_value(value: Value, type_: FieldType) -> None:
     """Check a value against the type of its field."""
     assert value.kind == type_.kind
     match value:
-        case Image() | Audio():
+        case Image() | Audio() | Video():
             assert isinstance(value.data, bytes) == type_.encoded
             array = None if isinstance(value.data, bytes) else value.data
         case Tokens():
@@ -264,7 +283,7 @@ def check_annotations(before: Record, after: Record) -> None:
             continue
         steps = getattr(new, "lineage", ())[len(getattr(old, "lineage", ())) :]
         removed = sum(step.removed for step in steps)
-        for kind in ("boxes", "points", "segments", "spans"):
+        for kind in ("boxes", "points", "segments", "frame_boxes", "spans"):
             was, now = len(getattr(old, kind, ())), len(getattr(new, kind, ()))
             assert now + removed >= was
         check_inside(new)
@@ -279,6 +298,11 @@ def check_inside(value: Value) -> None:
             assert all(0 <= point.x <= width and 0 <= point.y <= height for point in value.points)
         case Audio(data=np.ndarray()):
             assert all(0 <= segment.start < segment.end <= value.seconds + 1 / value.rate for segment in value.segments)
+        case Video(data=np.ndarray() as frames):
+            height, width = frames.shape[1:3]
+            assert all(0 <= segment.start < segment.end <= value.seconds for segment in value.segments)
+            assert all(0 <= box.seconds <= value.seconds for box in value.frame_boxes)
+            assert all(0 <= box.left < box.right <= width and 0 <= box.top < box.bottom <= height for box in value.frame_boxes)
         case Text():
             assert all(0 <= span.start <= span.end <= len(value.text) for span in value.spans)
         case _:
@@ -298,5 +322,6 @@ def test_result_can_be_written_and_read(name: str, options: dict[str, Any]) -> N
             if isinstance(outcome, Record):
                 back = codec.decode(codec.encode(outcome))
                 for field, value in outcome.fields.items():
-                    for part in ("boxes", "points", "segments", "spans", "lineage", "text"):
-                        assert getattr(back[field], part, None) == getattr(value, part, None)
+                    for part in ("boxes", "points", "segments", "frame_boxes", "spans", "lineage", "text", "times"):
+                        held, wanted = getattr(back[field], part, None), getattr(value, part, None)
+                        assert np.array_equal(held, wanted) if part == "times" and held is not None else held == wanted
