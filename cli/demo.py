@@ -16,9 +16,9 @@ from mmdata.cli.train import result_text, training_shown
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True, help="Folder to work in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
 def command(out: Path, *, as_json: bool) -> None:
-    """Build, validate and train on the demo corpus: 48 pictures with captions and recordings, six of them flawed on purpose.
+    """Build, validate and train on the demo corpus: 48 pictures with captions and recordings, some flawed on purpose.
 
-    It takes about two minutes and writes below the folder that --out names; run again, it goes on from what is there.
+    It takes about a minute and writes below the folder that --out names; run again, it goes on from what is there.
     """
     from mmdata.builder import build
     from mmdata.train.config import load_config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -28,6 +29,7 @@ COMMANDS = {
     "demo": "Run the whole job on the embedded demo corpus.",
 }
 _INTERRUPTED = 130
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 class _Commands(click.Group):
@@ -83,6 +85,12 @@ def main() -> None:
         # The reader of our output went away, as `head` does; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"mmdata: error: {where}{error.strerror}; make room or name another folder, then run it again", err=True)
+        sys.exit(MmdataError.exit_status)
 
 
 def printable(text: str) -> str:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdata.dataset import SPLITS, Dataset, read_description
 from mmdata.engines.local import LocalEngine, Tick, refuse_recursion
-from mmdata.errors import DatasetError
+from mmdata.errors import DatasetError, TooManyRejectsError
 from mmdata.files import digest_of_json
 from mmdata.fit import Fitting
 from mmdata.folder import BuildFolder, complete_description, differences, refusal
-from mmdata.plan import Plan, Task, make_plan
+from mmdata.plan import Plan, make_plan
 from mmdata.recipe import Recipe
 from mmdata.shard_task import RowRunner, ShardJob
-from mmdata.shards.index import ShardInfo
 from mmdata.stages.base import Stage
 from mmdata.summary import Account, describe, versions
 
@@ -78,6 +77,8 @@ def build(
     else:
         with folder.held():
             folder.claim(identity, versions())
+            folder.reopen()
+            folder.forget_failures()
             with LocalEngine(workers or os.cpu_count() or 1, folder.work) as engine:
                 _Build(plan, folder, engine, progress).run()
     folder.clear()
@@ -115,24 +116,37 @@ class _Build:
         codec = self.plan.codec(stages)
         runner = RowRunner(self.plan.recipe, stages, self.plan.recipe.stage_names)
         self._build_shards(ShardJob(runner, codec, fingerprint, self.folder.staging))
-        account = Account.of(self.plan, self.folder, codec)
+        try:
+            account = Account.of(self.plan, self.folder, codec)
+        except TooManyRejectsError:
+            self.folder.mark_failed()
+            raise
         describe(account, _identity(self.plan), fingerprint, artifacts, stages)
 
     def _fit(self) -> tuple[list[Stage], dict[str, str]]:
         return Fitting(self.plan, self.folder.artifacts, self.folder.fit, self.engine)(self._phase)
 
     def _build_shards(self, job: ShardJob) -> None:
-        committed = self.folder.committed()
-        pending = [task for task in self.plan.tasks if not self.folder.is_done(task.name, committed)]
+        pending = [task for task in self.plan.tasks if self.folder.staged(task.name, job.fingerprint) is None]
         tick = self._phase("build", self.plan.rows)
         tick(self.plan.rows - sum(len(task.rows) for task in pending), len(self.plan.rejects))
-        commits = [
-            _Commits(self.folder, [task for task in self.plan.tasks if task.split == split], committed) for split in SPLITS
-        ]
-        for commit in commits:
-            commit.advance()
+        commits = {split: self._commits(split, job.fingerprint) for split in SPLITS}
+        for commit in commits.values():
+            next(commit)
         for task in self.engine.run(job, pending, tick):
-            commits[SPLITS.index(task.split)].advance()
+            next(commits[task.split])
+
+    def _commits(self, split: str, fingerprint: str) -> Iterator[None]:
+        """Each time, give the shards of a split their final names, in the order of the tasks, as far as tasks are done."""
+        number = 0
+        for task in (task for task in self.plan.tasks if task.split == split):
+            while (info := self.folder.staged(task.name, fingerprint)) is None:
+                yield
+            if info.records:
+                self.folder.commit(task.name, f"{split}-{number:06d}")
+                number += 1
+        while True:
+            yield
 
     def _phase(self, name: str, total: int) -> Tick:
         done = rejects = 0
@@ -143,28 +157,3 @@ class _Build:
             self.progress(Progress(name, done, total, rejects))
 
         return tick
-
-
-class _Commits:
-    """Gives the shards of one split their final names, in the order of the tasks, as far as tasks are done."""
-
-    def __init__(self, folder: BuildFolder, tasks: Sequence[Task], committed: dict[str, ShardInfo]) -> None:
-        self._folder = folder
-        self._tasks = iter(tasks)
-        self._committed = committed
-        self._shards = self._advance()
-
-    def advance(self) -> None:
-        """Name all shards that can be named now."""
-        next(self._shards)
-
-    def _advance(self) -> Iterator[None]:
-        number = 0
-        for task in self._tasks:
-            while task.name not in self._committed and (info := self._folder.staged(task.name)) is None:
-                yield
-            if task.name not in self._committed and info is not None and info.records:
-                self._folder.commit(task.name, f"{task.split}-{number:06d}")
-            number += int(task.name in self._committed or (info is not None and info.records > 0))
-        while True:
-            yield

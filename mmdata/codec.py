@@ -7,6 +7,7 @@ measures go to the index. `docs/format.md` describes all of it.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -54,6 +55,8 @@ class Codec:
         for name, type_ in schema.fields.items():
             bare = type_.kind in _BARE_NAMES and formats[name].format != "npy" and (name == type_.kind or kinds[type_.kind] == 1)
             extension = formats[name].format if bare else f"{name}.{formats[name].format}"
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+                raise RecipeError(f"field {name!r}: a name is made of letters, digits and _, and begins with a letter")
             if len(extension) > _LONGEST_EXTENSION:
                 raise RecipeError(f"the name of field {name!r} is too long for a member of a tar: {extension!r}; rename it")
             members[extension] = (name, formats[name])

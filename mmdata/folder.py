@@ -17,12 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from mmdata.dataset import DESCRIPTION
 from mmdata.errors import DatasetError
 from mmdata.files import canonical_json, flush_folder, publish, rename
 from mmdata.shard_task import staged_index, staged_rejects, staged_tar
 from mmdata.shards.index import ShardIndex, ShardInfo
 
+_FAILED = "failed"
 _log = logging.getLogger("mmdata.build")
 
 
@@ -88,25 +91,61 @@ class BuildFolder:
         for line in differences(held["versions"], dict(versions)):
             _log.warning("resumed under another version, so bytes may differ: %s", line)
 
-    def committed(self) -> dict[str, ShardInfo]:
-        """The tasks whose shards have their final names: task to what the index says."""
-        infos = (ShardIndex.read_info(path) for path in sorted(self.index.glob("*.parquet")))
-        return {info.task: info for info in infos if info is not None}
+    def reopen(self) -> None:
+        """Take the shards that have their final names back to the staging folder, under the names of their tasks.
 
-    def staged(self, task: str) -> ShardInfo | None:
-        """What the index of a finished task says that waits for its final name, or gave no record."""
-        return ShardIndex.read_info(staged_index(self.staging, task))
+        So a build that goes on, perhaps with fewer rejects, numbers them anew; it costs a rename each, and may stop anywhere.
+        """
+        for index in sorted(self.index.glob("*.parquet")):
+            if (info := ShardIndex.read_info(index)) is None:
+                index.unlink()
+                continue
+            tar = self.out / f"{index.stem}.tar"
+            if tar.exists():
+                rename(tar, staged_tar(self.staging, info.task))
+            rename(index, staged_index(self.staging, info.task))
+        for tar in self.out.glob("*.tar"):
+            # Stopped between the two renames of a commit, a tar has its final name and its index has not.
+            waiting = [task for task in self._without_tar() if task.startswith(f"{tar.stem.rpartition('-')[0]}-")]
+            if waiting:
+                rename(tar, staged_tar(self.staging, waiting[0]))
+            else:
+                tar.unlink()
 
-    def is_done(self, task: str, committed: Mapping[str, ShardInfo]) -> bool:
-        """Whether nothing of a task is left to do but to give its files their names."""
-        return staged_rejects(self.staging, task).exists() and (task in committed or self.staged(task) is not None)
+    def _without_tar(self) -> list[str]:
+        infos = (ShardIndex.read_info(path) for path in sorted(self.staging.glob("*.parquet")) if ".rejects" not in path.name)
+        return [info.task for info in infos if info and info.records and not staged_tar(self.staging, info.task).exists()]
+
+    def staged(self, task: str, fingerprint: str) -> ShardInfo | None:
+        """What the index of a task says that is done, with these artifacts, and waits for its final name."""
+        info = ShardIndex.read_info(staged_index(self.staging, task))
+        if info is None or info.fingerprint != fingerprint or not staged_rejects(self.staging, task).exists():
+            return None
+        return info if not info.records or staged_tar(self.staging, task).exists() else None
 
     def commit(self, task: str, shard: str) -> None:
-        """Give the files of a finished task their final names, the index last; may be done again after a crash."""
-        tar, index = staged_tar(self.staging, task), staged_index(self.staging, task)
-        if tar.exists():
-            rename(tar, self.out / f"{shard}.tar")
-        rename(index, self.index / f"{shard}.parquet")
+        """Give the files of a finished task their final names, the index last."""
+        rename(staged_tar(self.staging, task), self.out / f"{shard}.tar")
+        rename(staged_index(self.staging, task), self.index / f"{shard}.parquet")
+
+    def forget_failures(self) -> None:
+        """Where the last build failed for its rejects, forget the tasks that had errors, and what was learned without them.
+
+        The raw files may have been mended since, so these rows are tried again.
+        """
+        mark = self.work / _FAILED
+        if not mark.exists():
+            return
+        shutil.rmtree(self.fit)
+        self.fit.mkdir()
+        for rejects in self.staging.glob("*.rejects.parquet"):
+            if "error" in pq.read_table(rejects, columns=["kind"]).column("kind").to_pylist():
+                rejects.unlink()
+        mark.unlink()
+
+    def mark_failed(self) -> None:
+        """Write down that the build failed for its rejects."""
+        publish(self.work / _FAILED, b"")
 
     def clear(self) -> None:
         """Remove what only a build needs, once the dataset is complete."""

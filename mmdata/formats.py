@@ -95,6 +95,10 @@ class Webp(_Picture):
         return sink.getvalue()
 
 
+_SOUND_LIMITS = {"FLAC": (8, 655_350), "WAV": (1024, 655_350), "OGG": (16, 192_000)}
+"""Most channels, and the highest rate in Hz, that a container holds; the Vorbis encoder crashes above."""
+
+
 class _Recording(Format[Audio]):
     kind: ClassVar[Kind] = "audio"
 
@@ -111,6 +115,10 @@ class _Recording(Format[Audio]):
     def _written(self, value: Audio, container: str, subtype: str, compression: float | None) -> bytes:
         import soundfile
 
+        channels, rates = _SOUND_LIMITS[container]
+        if value.rate > rates or value.samples.shape[0] > channels:
+            found = f"{value.samples.shape[0]} channels at {value.rate} Hz"
+            raise RecordError(f"{container} cannot hold the recording", f"{found}; it holds {channels} channels at {rates} Hz")
         sink = BytesIO()
         samples = _pcm16(value.samples) if subtype == "PCM_16" else value.samples
         soundfile.write(sink, samples.T, value.rate, subtype, format=container, compression_level=compression)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -132,21 +133,30 @@ def _noted(value: Value, spec: FieldSpec, columns: Mapping[str, Any]) -> Value:
 
 
 def _read_notes(kind: str, items: object) -> tuple[Any, ...]:
-    """Read `[[number, …, label], …]`; the label may be left out."""
-    if items is None:
+    """Read `[[number, …, label], …]`, or its JSON text as a cell of a CSV file holds it; the label may be left out."""
+    if items is None or items == "":
         return ()
-    count = _NUMBERS[kind]
-    number = int if kind == "spans" else float
     try:
-        assert isinstance(items, list)
-        notes: list[tuple[list[float], *tuple[str, ...]]] = [
-            ([number(n) for n in item[:count]], *(str(label) for label in item[count:])) for item in items
-        ]
-        assert all(len(numbers) == count and len(label) <= 1 and all(map(math.isfinite, numbers)) for numbers, *label in notes)
-    except (AssertionError, TypeError, ValueError, OverflowError) as error:
-        expected = f"a list of [{count} numbers, label]"
-        raise RecordError(f"{kind} are malformed", f"expected {expected}, found {str(items)[:80]}") from error
-    return tuple(_NOTES[kind](*numbers, *label) for numbers, *label in notes)
+        found = json.loads(items) if isinstance(items, str) else items
+        assert isinstance(found, list)
+        return tuple(_read_note(kind, item) for item in found)
+    except (AssertionError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        expected = f"a list of [{_NUMBERS[kind]} numbers, label]"
+        raise RecordError(f"{kind} are malformed", f"expected {expected}, found {str(items)[:80]!r}") from error
+
+
+def _read_note(kind: str, item: Any) -> Any:  # noqa: ANN401 - plain data in, an annotation out
+    count = _NUMBERS[kind]
+    numbers, label = item[:count], item[count:]
+    assert len(numbers) == count
+    assert len(label) <= 1
+    assert all(isinstance(text, str) and text.encode() is not None for text in label)
+    allowed = int if kind == "spans" else (int, float)
+    assert all(isinstance(number, allowed) and not isinstance(number, bool) and math.isfinite(number) for number in numbers)
+    # All but points end in a range, or in two corners; a range that runs backwards is a mistake in the corpus.
+    sides = {"boxes": ((0, 2), (1, 3)), "frame_boxes": ((1, 3), (2, 4)), "segments": ((0, 1),), "spans": ((0, 1),)}.get(kind, ())
+    assert all(numbers[low] <= numbers[high] for low, high in sides)
+    return _NOTES[kind](*(numbers if kind == "spans" else map(float, numbers)), *label)
 
 
 def _scalar(name: str, value: object, type_: ScalarName) -> Scalar:
@@ -169,7 +179,9 @@ def _string(value: object) -> str:
 
 
 def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str) or not -_LARGEST <= (number := int(value)) < _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | str) or "_" in str(value):
+        raise ValueError
+    if not -_LARGEST <= (number := int(value)) < _LARGEST:
         raise ValueError
     return number
 

@@ -14,7 +14,7 @@ from itertools import chain
 
 from mmdata.codec import Codec
 from mmdata.dataset import SPLITS
-from mmdata.errors import RecipeError, RecordError
+from mmdata.errors import RecipeError, RecordError, SourceError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.keys import key_for
 from mmdata.recipe import Recipe
@@ -93,6 +93,11 @@ def make_plan(recipe: Recipe, limit: int | None = None) -> Plan:
     count = len(source) if limit is None else min(limit, len(source))
     listing = _Listing(recipe)
     rows = list(listing.rows(source, count))
+    if not rows and listing.rejects:
+        first = listing.rejects[0].reject
+        raise SourceError(
+            f"none of {count} rows can be used, such as row {listing.rejects[0].row}: {first.reason} ({first.detail})"
+        )
     listing.check_columns()
     ordered = rows
     if recipe.shards.order == "shuffled":
@@ -181,6 +186,10 @@ def _group(column: str | None, row: Row) -> str:
         return row.key
     if (value := row.columns.get(column)) is None:
         raise RecordError("row has no group", f"column {column!r} is empty")
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        raise RecordError("group is not valid Unicode", f"column {column!r}: {error.reason}") from error
     return str(value)
 
 

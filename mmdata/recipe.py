@@ -8,7 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mmdata.errors import RecipeError
 from mmdata.formats import AnyFormat
@@ -25,6 +35,14 @@ Name = Annotated[str, Field(pattern=_NAME)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_ANNOTATIONS = {
+    "image": ("boxes", "points"),
+    "audio": ("segments",),
+    "video": ("segments", "frame_boxes"),
+    "text": ("spans",),
+}
 
 
 class FieldSpec(_Part):
@@ -50,6 +68,13 @@ class FieldSpec(_Part):
         columns = {kind: getattr(self, kind) for kind in ("boxes", "points", "segments", "frame_boxes", "spans")}
         return {kind: column for kind, column in columns.items() if column is not None}
 
+    @model_validator(mode="after")
+    def _check_annotations(self) -> Self:
+        for annotation in self.annotations:
+            if annotation not in _ANNOTATIONS[self.kind]:
+                raise ValueError(f"a field of kind {self.kind} has no {annotation}; it has {', '.join(_ANNOTATIONS[self.kind])}")
+        return self
+
 
 class SplitSpec(_Part):
     """How rows are split: by a hash of their group, so that rows of one group stay together."""
@@ -57,6 +82,12 @@ class SplitSpec(_Part):
     by: str | None = Field(None, description="the source's column that names the group; by default each row is its own")
     val: float = Field(0.0, ge=0, lt=1, description="share of the groups, 0 to 1")
     test: float = Field(0.0, ge=0, lt=1, description="share of the groups, 0 to 1")
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
+        return self
 
 
 class ShardSpec(_Part):
@@ -85,7 +116,7 @@ class Recipe(_Part):
     output: dict[Name, AnyFormat] = {}
     shards: ShardSpec = ShardSpec()
     max_rejects: Annotated[int | float, BeforeValidator(_share)] = Field(
-        0.1, ge=0, description="how many rows may be rejected as errors: a count, a share below 1, or '10%'"
+        0.1, ge=0, allow_inf_nan=False, description="how many rows may be rejected as errors: a count, a share below 1, or '10%'"
     )
 
     @field_validator("fields", "metadata", "output")

@@ -96,6 +96,11 @@ class RowRunner:
         yield from self._pipeline(record)
 
 
+def _nothing(planned: PlannedRow) -> RowReject:
+    """The reject of a row of which a stage that makes several records made none."""
+    return RowReject(planned.row, planned.source_key, "codec", Reject("filtered", "row gave no record"))
+
+
 @dataclass(frozen=True)
 class ShardJob:
     """Carries out shard tasks."""
@@ -112,7 +117,7 @@ class ShardJob:
         with publishing(staged_tar(self.staging, task.name)) as file:
             tar = TarWriter(file)
             for planned in task.rows:
-                results = [self._written(tar, result, rows) for result in self.runner(planned)]
+                results = [self._written(tar, result, rows) for result in self.runner(planned)] or [_nothing(planned)]
                 turned_away = [result for result in results if result is not None]
                 rejects += turned_away
                 tick(1, int(len(turned_away) == len(results)))
@@ -126,10 +131,15 @@ class ShardJob:
         """Write a record to the tar and its place to `rows`; return a reject, or what encoding made one."""
         if isinstance(result, RowReject):
             return result
+        reject = Reject("error", "record has no field")
         try:
-            payloads = self.codec.encode(result)
+            payloads = self.codec.encode(result) if result.fields else None
         except RecordError as error:
-            return RowReject(result.origin.row, result.origin.source_key, "codec", Reject("error", error.reason, error.detail))
+            payloads, reject = None, Reject("error", error.reason, error.detail)
+        except Exception as error:  # noqa: BLE001 - what an encoder cannot write costs its record, never the build
+            payloads, reject = None, Reject("error", f"encoder raised {type(error).__name__}", str(error))
+        if payloads is None:
+            return RowReject(result.origin.row, result.origin.source_key, "codec", reject)
         rows.append(self._add(tar, result, payloads))
         return None
 

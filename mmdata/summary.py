@@ -93,16 +93,23 @@ class Account:
         if failed > allowed:
             raise TooManyRejectsError(
                 f"{failed} of {self.plan.rows} rows were rejected as errors; max_rejects allows {allowed}.\n"
-                f"{self._reasons(errors)}\nMend the corpus, or raise it (--set max_rejects=20%) and run the build again; "
-                "the work done is kept."
+                f"{self._reasons(errors)}\nMend these files and run the build again, which tries their rows anew; or raise the "
+                "limit (--set max_rejects=20%). A changed manifest is another build, for a new folder."
             )
         if not self.rows_written:
             raise TooManyRejectsError(f"none of {self.plan.rows} rows gave a record.\n{self._reasons(self.rejects)}")
 
     @staticmethod
     def _reasons(rejects: pa.Table) -> str:
-        named = zip(rejects.column("stage").to_pylist(), rejects.column("reason").to_pylist(), strict=True)
-        return "\n".join(f"  {count:>8}  {stage}: {reason}" for (stage, reason), count in Counter(named).most_common(10))
+        """Return the reasons, most frequent first, each with its first row."""
+        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for reject in rejects.to_pylist():
+            groups.setdefault((reject["stage"], reject["reason"]), []).append(reject)
+        often = sorted(groups.items(), key=lambda group: -len(group[1]))[:10]
+        return "\n".join(
+            f"  {len(found):>8}  {stage}: {reason}; such as row {found[0]['row']} {found[0]['key']!r}: {found[0]['detail'][:120]}"
+            for (stage, reason), found in often
+        )
 
     def counts(self) -> dict[str, Any]:
         """Return the counts that `dataset.json` holds."""

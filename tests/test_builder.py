@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,23 @@ def test_too_many_rejects_fail_and_can_be_resumed(tmp_path: Path) -> None:
     build(Recipe.from_data({**data, "max_rejects": "30%"}), tmp_path / "out", workers=1)
     build(Recipe.from_data({**data, "max_rejects": "30%"}), tmp_path / "again", workers=1)
     assert contents(tmp_path / "out") == contents(tmp_path / "again")
+
+
+def test_rows_that_failed_are_tried_again_after_a_failure(tmp_path: Path) -> None:
+    """Files mended after a build failed for its rejects give the bytes of a build from nothing."""
+    good = make_corpus(tmp_path / "good")
+    bad = make_corpus(tmp_path / "bad")
+    mended = [1, 2, 9, 16]
+    for row in mended:
+        bad.with_name("files").joinpath(f"{row}.png").write_bytes(b"no picture")
+    with pytest.raises(TooManyRejectsError, match=r"4 of 24 rows .*\n.*such as row 1 'row/001'"):
+        build(Recipe.from_data(recipe_data(bad, shards={"rows": 1})), tmp_path / "out", workers=2)
+    for row in mended:
+        shutil.copy(good.with_name("files") / f"{row}.png", bad.with_name("files") / f"{row}.png")
+    for folder in ("out", "again"):
+        build(Recipe.from_data(recipe_data(bad, shards={"rows": 1})), tmp_path / folder, workers=2)
+    assert contents(tmp_path / "out") == contents(tmp_path / "again")
+    assert len(mmdata.open(tmp_path / "out")) == 24
 
 
 def command(recipe: Path, out: Path, *more: str) -> list[str]:
