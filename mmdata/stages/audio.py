@@ -102,8 +102,11 @@ def _resampled(samples: NDArray[np.float32], old: int, new: int, quality: str) -
     import soxr
 
     length = max(1, (2 * samples.shape[1] * new + old) // (2 * old))
-    channels = [soxr.resample(channel, old, new, quality) for channel in samples]
-    return np.stack([np.pad(channel[:length], (0, max(0, length - len(channel)))) for channel in channels])
+    resampled = np.zeros((len(samples), length), np.float32)
+    for row, channel in zip(resampled, samples, strict=True):
+        found = soxr.resample(channel, old, new, quality)[:length]
+        row[: len(found)] = found
+    return resampled
 
 
 class Channels(FieldStage[Audio]):

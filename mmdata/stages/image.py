@@ -99,7 +99,7 @@ def _resized(pixels: NDArray[np.uint8], width: int, height: int, method: int) ->
 
 def padded(pixels: NDArray[np.uint8], place: tuple[int, int], size: tuple[int, int], colour: str) -> NDArray[np.uint8]:
     """Return a canvas of (width, height) in one colour (#rrggbb) with the pixels at `place` (left, top)."""
-    canvas = np.empty((size[1], size[0], 3), np.uint8)
-    canvas[:] = tuple(bytes.fromhex(colour[1:]))
-    canvas[place[1] : place[1] + pixels.shape[0], place[0] : place[0] + pixels.shape[1]] = pixels
-    return canvas
+    right, bottom = size[0] - place[0] - pixels.shape[1], size[1] - place[1] - pixels.shape[0]
+    border = place[1], bottom, place[0], right
+    canvas = cv2.copyMakeBorder(pixels, *border, cv2.BORDER_CONSTANT, value=tuple(bytes.fromhex(colour[1:])))
+    return cast("NDArray[np.uint8]", canvas)

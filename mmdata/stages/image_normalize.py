@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, cast
 
 import cv2
@@ -79,8 +80,7 @@ class Normalize(FitStage):
     def _in_use(self) -> Statistics:
         if self.mean is not None and self.deviation is not None:
             return Statistics(self.mean, self.deviation, 0)
-        found = json.loads(self.learned[self._file])
-        return Statistics(tuple(found["mean"]), tuple(found["deviation"]), found["pixels"])
+        return _read(self.learned[self._file])
 
     def infer(self, schema: Schema) -> Schema:
         """Check the field; with `output: array` it becomes float32 [3, height, width]."""
@@ -143,8 +143,21 @@ def _sums(pixels: NDArray[np.uint8]) -> list[int]:
 
 def _normalized(pixels: NDArray[np.uint8], statistics: Statistics) -> NDArray[np.float32]:
     """Return (pixels / 255 - mean) / deviation as float32 [3, height, width]; a deviation of 0 divides by 1."""
+    looked_up: Any = cv2.LUT(np.ascontiguousarray(pixels), _table(statistics))
+    return np.stack(cv2.split(looked_up))
+
+
+@lru_cache(maxsize=8)
+def _table(statistics: Statistics) -> NDArray[np.float32]:
+    """Return what each level becomes: float32 [1, 256, 3]."""
     mean = np.array(statistics.mean)
     deviation = np.array([deviation or 1.0 for deviation in statistics.deviation])
-    table = ((np.arange(256)[:, None] / 255 - mean) / deviation).astype(np.float32)
-    looked_up: Any = cv2.LUT(np.ascontiguousarray(pixels), table.reshape(1, 256, 3))
-    return np.stack(cv2.split(looked_up))
+    table: NDArray[np.float32] = ((np.arange(256)[:, None] / 255 - mean) / deviation).astype(np.float32)[None]
+    table.setflags(write=False)
+    return table
+
+
+@lru_cache(maxsize=8)
+def _read(content: bytes) -> Statistics:
+    found = json.loads(content)
+    return Statistics(tuple(found["mean"]), tuple(found["deviation"]), found["pixels"])
