@@ -12,7 +12,7 @@ from mmdata.record import Record, Reject
 from mmdata.schema import Schema
 from mmdata.stages.base import FieldStage, Outcome
 from mmdata.values import Image, Kind
-from mmdata.vision.quality import broken_share, entropy, sharpness
+from mmdata.vision.quality import broken_share, deviation, entropy, sharpness
 
 _MEASURES = ("aspect", "sharpness", "entropy", "deviation", "broken")
 
@@ -87,5 +87,5 @@ def _measured(value: Image) -> dict[str, float]:
     """Return the measures by name; rounded, so that the last bits of a sum do not reach the dataset."""
     height, width = value.pixels.shape[:2]
     grey = np.asarray(cv2.cvtColor(value.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    found = (width / height, sharpness(grey), entropy(grey), float(grey.std()), broken_share(value.pixels))
+    found = (width / height, sharpness(grey), entropy(grey), deviation(grey), broken_share(value.pixels))
     return {name: round(measure, 3) for name, measure in zip(_MEASURES, found, strict=True)}

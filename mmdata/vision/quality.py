@@ -22,7 +22,14 @@ def sharpness(grey: NDArray[np.uint8]) -> float:
     Args:
         grey: uint8 [height, width].
     """
-    return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+    laplacian = np.asarray(cv2.Laplacian(grey, cv2.CV_16S), np.int16)  # 16 bits hold it exactly
+    return deviation(laplacian) ** 2
+
+
+def deviation(values: NDArray[np.uint8] | NDArray[np.int16]) -> float:
+    """Return the standard deviation of whole numbers, [height, width]; summed exactly, so the order of the sum cannot matter."""
+    _, found = cv2.meanStdDev(values)
+    return float(found[0, 0])
 
 
 def entropy(grey: NDArray[np.uint8]) -> float:
