@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +19,13 @@ from mmdata.schema import FieldType, Schema
 from mmdata.stages.audio import Resample, Trim
 from mmdata.stages.audio_speech import Speech
 from mmdata.values import Audio, Segment
-from tests.dsp.test_speech import DEMO
 from tests.stages.sounds import apply, record
 
 pytest.importorskip("onnxruntime")
 if find_spec("silero_vad") is None:
     pytest.skip("the extra `speech` is not installed", allow_module_level=True)
 
+DEMO = Path(__file__).parents[2] / "pipelines" / "demo" / "audio"
 _RNG = np.random.default_rng(0)
 _SCHEMA = Schema({"audio": FieldType("audio", dtype="float32", shape=(1, None))})
 

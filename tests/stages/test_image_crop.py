@@ -93,7 +93,7 @@ def test_the_pipeline_names_the_cells() -> None:
     """Each cell is a record of its own with a suffix on its key, and goes on through the later stages."""
     stages = [Crop(size=4, mode="grid"), Hash()]
     run = Pipeline(stages, ["crop", "hash"], 0)
-    results = run(record_of(Image(noise(8, 4))))
+    results = list(run(record_of(Image(noise(8, 4)))))
     assert [result.key for result in results if isinstance(result, Record)] == ["a-0000", "a-0001"]
     assert len({result.measures["image.phash"] for result in results if isinstance(result, Record)}) == 2
 
@@ -146,7 +146,7 @@ def test_a_record_without_a_picture_passes(mode: Any) -> None:
     """An optional field that is absent is no error, in modes that draw numbers and make several records too."""
     record = record_of(None)
     assert Crop(size=4, mode=mode)(record, RNG) is record
-    assert Pipeline([Crop(size=4, mode=mode)], ["crop"], 0)(record) == [record]
+    assert list(Pipeline([Crop(size=4, mode=mode)], ["crop"], 0)(record)) == [record]
 
 
 @pytest.mark.parametrize("options", [{"mode": "grid"}, {"size": 4, "stride": 2}, {"size": 4, "mode": "salient", "rest": "cover"}])
