@@ -67,7 +67,9 @@ def build(
         TooManyRejectsError: More rows were rejected than the recipe allows; the folder can be resumed.
     """
     refuse_recursion()
-    plan = make_plan(_loaded(recipe), limit)
+    loaded = _loaded(recipe)
+    _refuse_inside(loaded, Path(out))
+    plan = make_plan(loaded, limit)
     if plan.left_out:
         _log.warning("%d files belong to no row, such as %s", len(plan.left_out), plan.left_out[0])
     folder = BuildFolder(Path(out))
@@ -89,6 +91,13 @@ def _loaded(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     return Recipe.from_data(recipe) if isinstance(recipe, Mapping) else Recipe.load(recipe)
+
+
+def _refuse_inside(recipe: Recipe, out: Path) -> None:
+    """A source that lists a folder would find the files of the dataset there when the build goes on."""
+    corpus = Path(recipe.corpus)
+    if recipe.source.columns_are_files and corpus.is_dir() and out.resolve().is_relative_to(corpus.resolve()):
+        raise DatasetError(f"{out}: lies inside of the corpus {corpus}, whose files are listed; name a folder outside of it")
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

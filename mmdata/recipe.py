@@ -151,11 +151,15 @@ class Recipe(_Part):
         recipe._base, recipe._lines = base or Path(), lines
         return recipe
 
+    @property
+    def corpus(self) -> str:
+        """Where the raw corpus is: a path, made whole with the folder of the recipe, or a URL."""
+        path = self.source.path
+        return path if "://" in path else str(self._base / path)
+
     def open_source(self) -> Source:
         """List the raw corpus. Raises SourceError."""
-        path = self.source.path
-        place = path if "://" in path else str(self._base / path)
-        return self.source.model_copy(update={"path": place}).open()
+        return self.source.model_copy(update={"path": self.corpus}).open()
 
     @cached_property
     def raw_schema(self) -> Schema:

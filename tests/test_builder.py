@@ -109,6 +109,17 @@ def test_folder_of_another_recipe_is_refused_with_the_difference(built: tuple[Pa
     assert contents(out) == before
 
 
+def test_folder_inside_a_listed_corpus_is_refused(built: tuple[Path, Path]) -> None:
+    """A corpus that is a folder would grow by its own dataset."""
+    corpus = built[0].parent
+    data = recipe_data(
+        corpus, source={"type": "files", "path": str(corpus)}, fields={"image": {"kind": "image", "column": "png"}}
+    )
+    with pytest.raises(DatasetError, match="lies inside of the corpus"):
+        build({**data, "metadata": {}, "split": {}, "stages": ["image.decode"]}, corpus / "out")
+    assert not (corpus / "out").exists()
+
+
 def test_foreign_folder_is_refused(built: tuple[Path, Path], tmp_path: Path) -> None:
     """A folder with other files in it is not built into."""
     manifest, _ = built
