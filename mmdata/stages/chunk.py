@@ -15,7 +15,7 @@ from mmdata.record import Record
 from mmdata.schema import Schema
 from mmdata.stages.base import Outcome, Stage
 from mmdata.stages.chunk_borders import Border, ruler_of
-from mmdata.stages.languages import check_column, tag_of
+from mmdata.stages.languages import check_column, check_one_language, tag_of
 from mmdata.stages.text import check_encodable
 from mmdata.values import Text, Tokens, Value
 
@@ -47,8 +47,7 @@ class Chunk(Stage):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        if self.language is not None and self.language_column is not None:
-            raise ValueError("give language or language_column, not both")
+        check_one_language(self.language, self.language_column)
         if self.overlap >= self.most:
             raise ValueError(f"overlap must be less than most, {self.most}, or no part would bring anything new")
         if self.unit == "tokens" and self.tokens is None:

@@ -25,6 +25,12 @@ def check_column(schema: Schema, column: str) -> None:
         raise RecipeError(f"metadata column {column!r} {what}; the columns of type str are: {known}")
 
 
+def check_one_language(language: str | None, column: str | None) -> None:
+    """Raise ValueError where a stage is given both a language and a column of languages."""
+    if language is not None and column is not None:
+        raise ValueError("give language or language_column, not both")
+
+
 def tag_of(record: Record, field: str, language: str | None, column: str | None) -> str:
     """Return the language tag of a text: the one given, the column's, or what `text.language` found; empty for none."""
     if language is not None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mmdata.record import Record, Reject, Scalar
 from mmdata.schema import ScalarName, Schema
 from mmdata.stages.base import Outcome, Stage
-from mmdata.stages.languages import check_column, code_of, tag_of
+from mmdata.stages.languages import check_column, check_one_language, code_of, tag_of
 from mmdata.stages.quality_measures import COUNTS, MEASURES, Measure, Measured, measured, words_of
 from mmdata.stages.sentences import sentences_of
 from mmdata.stages.text import check_encodable, check_not_tokenized
@@ -121,8 +121,7 @@ class Quality(Stage):
 
     @model_validator(mode="after")
     def _has_one_language(self) -> Self:
-        if self.language is not None and self.language_column is not None:
-            raise ValueError("give language or language_column, not both")
+        check_one_language(self.language, self.language_column)
         return self
 
     def infer(self, schema: Schema) -> Schema:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from mmdata.record import Record
 from mmdata.schema import Schema
 from mmdata.stages.base import Outcome, Stage
-from mmdata.stages.languages import check_column, code_of, keep_small, pipeline_of, tag_of
+from mmdata.stages.languages import check_column, check_one_language, code_of, keep_small, pipeline_of, tag_of
 from mmdata.stages.text import check_encodable
 from mmdata.values import Span, Text
 
@@ -52,8 +52,7 @@ class Sentences(Stage):
 
     @model_validator(mode="after")
     def _has_one_language(self) -> Self:
-        if self.language is not None and self.language_column is not None:
-            raise ValueError("give language or language_column, not both")
+        check_one_language(self.language, self.language_column)
         return self
 
     def infer(self, schema: Schema) -> Schema:
