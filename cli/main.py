@@ -28,7 +28,7 @@ COMMANDS = {
     "doctor": "Check that this installation works.",
     "demo": "Run the whole job on the embedded demo corpus.",
 }
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
@@ -61,23 +61,45 @@ def group() -> None:
     """Build aligned, sharded multimodal datasets, prove that they are right, and train on them.
 
     Exit status: 0 done; 1 the check found problems, or too many rows were rejected; 2 the request cannot be carried out; 130
-    interrupted, can be resumed.
+    interrupted (143 by SIGTERM), can be resumed.
     """
-    logging.basicConfig(format="mmdata: %(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    log = _Log(logging.WARNING)
+    log.setFormatter(_LogLines("mmdata: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[log])
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything ends as it does for Ctrl-C, but for the exit status."""
+
+
+class _Log(logging.Handler):
+    """Writes to what standard error is at the moment: while a progress bar is shown, that prints above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201 - see the class
+
+
+class _LogLines(logging.Formatter):
+    """Formats records as text that cannot steer the terminal: it may come from a corpus."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of one record."""
+        return printable(super().format(record))
 
 
 def main() -> None:
     """Run the command line; errors of the user's are said in a line or two, a bug keeps its traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         status = group.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("mmdata: interrupted; run the same command again to go on", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(_TERMINATED if _Terminated in (type(error), type(error.__cause__)) else _INTERRUPTED)
     except MmdataError as error:
         click.echo(f"mmdata: error: {printable(str(error))}", err=True)
         sys.exit(error.exit_status)
@@ -98,6 +120,6 @@ def printable(text: str) -> str:
     return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _terminate(number: int, frame: FrameType | None) -> None:
     del number, frame
-    raise KeyboardInterrupt
+    raise _Terminated

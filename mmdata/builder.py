@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mmdata.dataset import SPLITS, Dataset, read_description
-from mmdata.engines.local import LocalEngine, Tick, refuse_recursion
+from mmdata.engines.base import Engine, Tick
+from mmdata.engines.local import LocalEngine, refuse_recursion
 from mmdata.errors import DatasetError, TooManyRejectsError
 from mmdata.files import digest_of_json
 from mmdata.fit import Fitting
@@ -81,7 +82,7 @@ def build(
             folder.claim(identity, versions())
             folder.reopen()
             folder.forget_failures()
-            with LocalEngine(workers or os.cpu_count() or 1, folder.work) as engine:
+            with LocalEngine(workers or os.cpu_count() or 1, folder.work, loaded.limits) as engine:
                 _Build(plan, folder, engine, progress).run()
     folder.clear()
     return Dataset(folder.out)
@@ -115,7 +116,7 @@ def _refuse_another(out: Path, identity: dict[str, Any]) -> None:
 class _Build:
     plan: Plan
     folder: BuildFolder
-    engine: LocalEngine
+    engine: Engine
     progress: Report
 
     def run(self) -> None:

@@ -52,3 +52,10 @@ class RecordError(MmdataError):
     def __reduce__(self) -> tuple[type[RecordError], tuple[str, str]]:
         """Keep both arguments when the error crosses a process border."""
         return type(self), (self.reason, self.detail)
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error says that memory is exhausted; OpenCV and what else is written in C++ has its own words for it."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("bad_alloc", "Insufficient memory", "can't allocate memory")
+    )

@@ -29,6 +29,12 @@ def publishing(path: Path, work: Path | None = None) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path, process: int) -> None:
+    """Remove the temporary files that a process, which is no more, left anywhere below a folder."""
+    for path in folder.rglob(f".*.{process}.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def publish(path: Path, content: bytes, work: Path | None = None) -> None:
     """Write a whole file so that it is never seen incomplete; see `publishing`."""
     with publishing(path, work) as file:

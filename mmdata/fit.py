@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmdata.engines.local import LocalEngine, Tick
+from mmdata.engines.base import Casualties, Engine, Tick, Watch
 from mmdata.files import canonical_json, publish, publishing, sha256_of
 from mmdata.plan import Plan, PlannedRow
 from mmdata.recipe import Recipe
@@ -40,16 +40,27 @@ class FitJob:
     runner: RowRunner
     folder: Path
 
-    def __call__(self, task: FitTask, tick: Tick) -> None:
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of what a row passes: the source, the stages before, and the one that learns."""
+        return (*self.runner.places, self.stage.stage)
+
+    def __call__(self, task: FitTask, watch: Watch, casualties: Casualties) -> None:
         """Write what the stage observes in these rows."""
-        table = self.stage.observe(self._records(task.rows, tick))
+        self.runner.open()
+        table = self.stage.observe(self._records(task.rows, watch, casualties))
         with publishing(self.folder / f"{task.number:06d}.arrow") as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
 
-    def _records(self, rows: Iterable[PlannedRow], tick: Tick) -> Iterator[Record]:
-        for planned in rows:
-            yield from (result for result in self.runner(planned) if isinstance(result, Record))
-            tick(1, 0)
+    def _records(self, rows: Iterable[PlannedRow], watch: Watch, casualties: Casualties) -> Iterator[Record]:
+        """Yield the records to learn from. A casualty gives none; where it matters, the build meets it again and rejects it."""
+        for position, planned in enumerate(rows):
+            watch.begin(position)
+            results = self.runner(planned, watch) if position not in casualties else ()
+            for record in (result for result in results if isinstance(result, Record)):
+                watch.enter(len(self.runner.places))
+                yield record
+            watch.end(rejected=False)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Fitting:
     plan: Plan
     artifacts: Path
     work: Path
-    engine: LocalEngine
+    engine: Engine
 
     def __call__(self, start: Callable[[str, int], Tick]) -> tuple[list[Stage], dict[str, str]]:
         """Return the stages with what they learned, and the sha256 of every artifact by file.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdata.engines.base import Unwatched, Watch
 from mmdata.errors import MmdataError, RecordError
 from mmdata.latest import Latest
 from mmdata.plan import RowReject
@@ -16,6 +17,7 @@ from mmdata.rng import rng_for
 from mmdata.stages.base import FieldStage, Outcome, Stage
 
 Apply = Callable[[Record, np.random.Generator], Outcome]
+_UNWATCHED = Unwatched()
 
 
 class Pipeline:
@@ -25,24 +27,28 @@ class Pipeline:
         self._stages: list[tuple[str, Apply]] = [(name, _remembering(stage)) for name, stage in zip(names, stages, strict=True)]
         self._seed = seed
 
-    def __call__(self, record: Record) -> Iterator[Record | RowReject]:
+    def __call__(self, record: Record, watch: Watch = _UNWATCHED) -> Iterator[Record | RowReject]:
         """Yield what became of a record: usually one record or one reject; several where a stage makes several.
 
-        Each is made when it is asked for, so that the clips of a long film are not all decoded at once.
+        Each is made when it is asked for, so that the clips of a long film are not all decoded at once. The stages are the
+        places 1, 2, … of the `watch`.
         """
-        return self._run(record, 0, record.origin.source_key)
+        return self._run(record, 0, record.origin.source_key, watch)
 
-    def _run(self, record: Record, first: int, key: str) -> Iterator[Record | RowReject]:
+    def _run(self, record: Record, first: int, key: str, watch: Watch) -> Iterator[Record | RowReject]:
         """Run a record from stage `first` on; `key` is what rejects call it."""
         for number in range(first, len(self._stages)):
             name, apply = self._stages[number]
+            watch.enter(number + 1)
             outcome = _outcome(apply, record, rng_for(self._seed, name, record.key))
             if isinstance(outcome, Reject):
                 yield RowReject(record.origin.row, key, name, outcome)
                 return
             if isinstance(outcome, list):
                 for count, part in enumerate(outcome):
-                    yield from self._run(replace(part, key=f"{record.key}-{count:04d}"), number + 1, f"{key}-{count:04d}")
+                    clip = replace(part, key=f"{record.key}-{count:04d}")
+                    yield from self._run(clip, number + 1, f"{key}-{count:04d}", watch)
+                    watch.made()
                 return
             record = outcome
         yield record
@@ -50,13 +56,17 @@ class Pipeline:
 
 def _outcome(apply: Apply, record: Record, rng: np.random.Generator) -> Outcome:
     try:
-        return apply(record, rng)
+        outcome = apply(record, rng)
     except RecordError as error:
-        return Reject("error", error.reason, error.detail)
-    except MmdataError:
+        return Reject.of(error, "stage")
+    except (MmdataError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a stage raises costs its record, never the build
-        return Reject("error", f"stage raised {type(error).__name__}", str(error))
+    except BaseException as error:  # noqa: BLE001 - whatever a stage raises costs its record; what Rust raises is no Exception
+        return Reject.of(error, "stage")
+    parts = outcome if isinstance(outcome, list) else [outcome]
+    if all(isinstance(part, Record) for part in parts) or isinstance(outcome, Reject):
+        return outcome
+    return Reject("error", f"stage returned {type(outcome).__name__}", "not a Record, a Reject, or a list of Records")
 
 
 def _remembering(stage: Stage) -> Apply:

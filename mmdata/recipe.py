@@ -22,6 +22,7 @@ from pydantic import (
 
 from mmdata.errors import RecipeError
 from mmdata.formats import AnyFormat
+from mmdata.limits import Limits
 from mmdata.recipe_text import Lines, apply_settings, explain, find_recipe, parse_yaml
 from mmdata.schema import FieldType, ScalarName, Schema
 from mmdata.sources import AnySource
@@ -115,6 +116,7 @@ class Recipe(_Part):
     stages: tuple[SerializeAsAny[Stage], ...] = ()
     output: dict[Name, AnyFormat] = {}
     shards: ShardSpec = ShardSpec()
+    limits: Limits = Limits()
     max_rejects: Annotated[int | float, BeforeValidator(_share)] = Field(
         0.1, ge=0, allow_inf_nan=False, description="how many rows may be rejected as errors: a count, a share below 1, or '10%'"
     )
@@ -197,7 +199,7 @@ class Recipe(_Part):
         return {**data, "stages": [{name_of(type(stage)): options_of(stage)} for stage in self.stages]}
 
     def substance(self) -> dict[str, Any]:
-        """Return what decides over the bytes of the shards: without the corpus's place, the limits, and the texts for people."""
+        """Return what decides over the bytes of the shards: without the corpus's place, `max_rejects` and the description."""
         data = self.to_json()
         source = {key: value for key, value in data.pop("source").items() if key != "path"}
         versions = [stage.version for stage in self.stages]

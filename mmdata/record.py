@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from mmdata.errors import RecordError, is_memory_error
 from mmdata.schema import renamed_measures
 from mmdata.values import Value
 
 Scalar = str | int | float | bool
 RejectKind = Literal["error", "filtered", "duplicate"]
+
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
+_LONGEST_DETAIL = 1000
 
 
 @dataclass(frozen=True)
@@ -76,3 +81,15 @@ class Reject:
     kind: RejectKind
     reason: str
     detail: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException, who: str) -> Reject:
+        """Return the reject of a record at which `who` (stage, encoder) raised an error.
+
+        Addresses in the error's text are left out: they would differ from build to build.
+        """
+        if isinstance(error, RecordError):
+            return cls("error", error.reason, error.detail)
+        if is_memory_error(error):
+            return cls("error", "memory exhausted", f"{who} took more than limits.memory allows")
+        return cls("error", f"{who} raised {type(error).__name__}", _ADDRESS.sub("0x…", str(error))[:_LONGEST_DETAIL])

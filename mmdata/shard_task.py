@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmdata.codec import Codec
-from mmdata.engines.local import Tick
+from mmdata.engines.base import Casualties, Casualty, Watch
 from mmdata.errors import RecordError
 from mmdata.files import publish, publishing
 from mmdata.ingest import Ingest
@@ -78,6 +78,15 @@ class RowRunner:
     names: Sequence[str]
     fields: frozenset[str] | None = None
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of what a row passes: the source, then the stages."""
+        return ("source", *self.names)
+
+    def open(self) -> None:
+        """List the source and set the stages up. The first row does it else, and would have to answer for the time."""
+        _ = self._ingest, self._pipeline
+
     @cached_property
     def _ingest(self) -> Ingest:
         return Ingest(self.recipe, self.recipe.open_source(), self.fields)
@@ -86,19 +95,24 @@ class RowRunner:
     def _pipeline(self) -> Pipeline:
         return Pipeline(self.stages, self.names, self.recipe.seed)
 
-    def __call__(self, planned: PlannedRow) -> Iterator[Record | RowReject]:
+    def __call__(self, planned: PlannedRow, watch: Watch) -> Iterator[Record | RowReject]:
         """Yield what became of one row."""
         try:
             record = self._ingest(planned)
-        except RecordError as error:
-            yield RowReject(planned.row, planned.source_key, "source", Reject("error", error.reason, error.detail))
+        except (RecordError, MemoryError) as error:
+            yield RowReject(planned.row, planned.source_key, "source", Reject.of(error, "source"))
             return
-        yield from self._pipeline(record)
+        yield from self._pipeline(record, watch)
 
 
 def _nothing(planned: PlannedRow) -> RowReject:
     """The reject of a row of which a stage that makes several records made none."""
     return RowReject(planned.row, planned.source_key, "codec", Reject("filtered", "row gave no record"))
+
+
+def _lost(planned: PlannedRow, casualty: Casualty) -> RowReject:
+    """The reject of a row that no worker survives."""
+    return RowReject(planned.row, planned.source_key, casualty.stage, casualty.reject)
 
 
 @dataclass(frozen=True)
@@ -110,22 +124,37 @@ class ShardJob:
     fingerprint: str
     staging: Path
 
-    def __call__(self, task: Task, tick: Tick) -> None:
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of what a row passes: the source, the stages, and the codec."""
+        return (*self.runner.places, "codec")
+
+    def __call__(self, task: Task, watch: Watch, casualties: Casualties) -> None:
         """Build one shard and leave it in the staging folder."""
+        self.runner.open()
         rows: list[dict[str, Any]] = []
         rejects: list[RowReject] = []
         with publishing(staged_tar(self.staging, task.name)) as file:
             tar = TarWriter(file)
-            for planned in task.rows:
-                results = [self._written(tar, result, rows) for result in self.runner(planned)] or [_nothing(planned)]
+            for position, planned in enumerate(task.rows):
+                watch.begin(position)
+                casualty = casualties.get(position)
+                made = self._made(planned, watch) if casualty is None else [_lost(planned, casualty)]
+                results = [self._written(tar, result, rows) for result in made] or [_nothing(planned)]
                 turned_away = [result for result in results if result is not None]
                 rejects += turned_away
-                tick(1, int(len(turned_away) == len(results)))
+                watch.end(rejected=len(turned_away) == len(results))
             sha256 = tar.finish()
         info = ShardInfo(task.name, self.fingerprint, len(rows), tar.bytes, sha256)
         schema = index_schema(self.codec.extensions, self.codec.measures, self.codec.schema.metadata)
         publish(staged_rejects(self.staging, task.name), parquet_bytes(rejects_table(rejects)))
         publish(staged_index(self.staging, task.name), write_index(rows, schema, info))
+
+    def _made(self, planned: PlannedRow, watch: Watch) -> Iterator[Record | RowReject]:
+        """Yield what became of one row, and say that it is now the codec's."""
+        for result in self.runner(planned, watch):
+            watch.enter(len(self.runner.places))
+            yield result
 
     def _written(self, tar: TarWriter, result: Record | RowReject, rows: list[dict[str, Any]]) -> RowReject | None:
         """Write a record to the tar and its place to `rows`; return a reject, or what encoding made one."""
@@ -134,10 +163,8 @@ class ShardJob:
         reject = Reject("error", "record has no field")
         try:
             payloads = self.codec.encode(result) if result.fields else None
-        except RecordError as error:
-            payloads, reject = None, Reject("error", error.reason, error.detail)
         except Exception as error:  # noqa: BLE001 - what an encoder cannot write costs its record, never the build
-            payloads, reject = None, Reject("error", f"encoder raised {type(error).__name__}", str(error))
+            payloads, reject = None, Reject.of(error, "encoder")
         if payloads is None:
             return RowReject(result.origin.row, result.origin.source_key, "codec", reject)
         rows.append(self._add(tar, result, payloads))

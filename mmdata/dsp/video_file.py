@@ -186,6 +186,8 @@ def damage(reason: str) -> Iterator[None]:
 
     try:
         yield
+    except MemoryError:  # FFmpeg's own derives from both
+        raise
     except (av.FFmpegError, EOFError) as error:
         raise RecordError(reason, str(error)) from error
 

@@ -1,79 +1,61 @@
-"""The local engine: a pool of processes on this machine."""
+"""The local engine: processes on this machine, each replaced where it dies or hangs."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-import os
 import pickle
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
+from mmdata.engines.base import Job, Tick
+from mmdata.engines.ledger import MOST_TRIES, Ledger
+from mmdata.engines.process import WorkerProcess
+from mmdata.engines.worker import Order
 from mmdata.errors import MmdataError
+from mmdata.files import remove_leftovers
+from mmdata.limits import Limits
 
-T_contra = TypeVar("T_contra", contravariant=True)
 T = TypeVar("T")
 
-Tick = Callable[[int, int], None]
-"""Called by a job after each row: rows done since the last call, rejects among them."""
-
 _POLL_SECONDS = 0.2
+_LONGEST_LOOK = 1.0
+"""Seconds that may pass between two looks at a worker, at most, as far as it is concerned: when this process was stopped (Ctrl-Z,
+a machine put to sleep), its workers were too, and their rows are not to blame."""
+
+_log = logging.getLogger("mmdata.build")
 
 
-class Job(Protocol[T_contra]):
-    """What is done with each task. It is pickled once to each worker and may open what it needs there, lazily."""
+@dataclass
+class _Run(Generic[T]):
+    """One job on its way through its tasks: those that wait for a worker, and how many are not done."""
 
-    def __call__(self, task: T_contra, tick: Tick) -> None:
-        """Carry out one task and leave its result on the disk."""
+    job: Path
+    tasks: Sequence[T]
+    progress: Tick
+    ledger: Ledger
+    waiting: deque[int] = field(init=False)
+    open: int = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.waiting = deque(range(len(self.tasks)))
+        self.open = len(self.tasks)
 
-class LocalEngine:
-    """A pool of `workers` processes that carries out tasks; the result does not depend on how many there are.
+    def count(self, news: tuple[int, int]) -> None:
+        """Pass on how many rows and rejects there are since the last time."""
+        if any(news):
+            self.progress(*news)
 
-    The processes start with the first task and serve all jobs until the engine is closed; use it in a `with` block.
-    """
-
-    def __init__(self, workers: int, work: Path) -> None:
-        """Keep the jobs that workers read in the folder `work`, which must exist."""
-        self._workers = workers
-        self._work = work
-        self._jobs = 0
-        self._pool: ProcessPoolExecutor | None = None
-        self._context = multiprocessing.get_context("spawn")
-        self._counters = self._context.Array("q", 2)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._pool is not None:
-            _stop(self._pool)
-
-    def run(self, job: Job[T], tasks: Sequence[T], progress: Tick) -> Iterator[T]:
-        """Carry out all tasks; yield each when it is done, in the order of completion."""
-        if not tasks:
-            return
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=self._context, initializer=_start_worker, initargs=(self._counters,)
-            )
-        self._jobs += 1
-        path = self._work / f"job-{self._jobs}.pickle"
-        path.write_bytes(pickle.dumps(job))
-        try:
-            pending = {self._pool.submit(_work, path, task): task for task in tasks}
-            yield from _finished(pending, lambda: progress(*_take(self._counters)))
-        except BrokenProcessPool as error:
-            raise MmdataError(
-                "a worker process died: out of memory, a decoder that crashed, or what stands above; run the build again to go on"
-            ) from error
+    def order(self) -> tuple[int, Order]:
+        """Return the next task with its number."""
+        number = self.waiting.popleft()
+        return number, Order(self.job, self.tasks[number], self.ledger.casualties(number))
 
 
 def refuse_recursion() -> None:
@@ -82,70 +64,107 @@ def refuse_recursion() -> None:
         raise MmdataError("workers import this script, which would build again: put the call under `if __name__ == '__main__'`")
 
 
-def _finished(pending: dict[Future[None], T], poll: Callable[[], None]) -> Iterator[T]:
-    while pending:
-        done, _ = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-        poll()
-        for future in sorted(done, key=id):
-            task = pending.pop(future)
-            future.result()
-            yield task
+class LocalEngine:
+    """Up to `workers` processes that carry out tasks; the result does not depend on how many there are.
 
+    They start with the first tasks and serve all jobs until the engine is closed; use it in a `with` block.
+    """
 
-def _take(counters: Any) -> tuple[int, int]:  # noqa: ANN401 - a synchronized array has no public type
-    with counters.get_lock():
-        taken = counters[0], counters[1]
-        counters[0] = counters[1] = 0
-    return taken
+    def __init__(self, workers: int, work: Path, limits: Limits) -> None:
+        """Keep the jobs that workers read, and what they print, in the folder `work`, which must exist."""
+        self._workers = workers
+        self._work = work
+        self._limits = limits
+        self._jobs = 0
+        self._hired = 0
+        self._failed_starts = 0
+        self._context = multiprocessing.get_context("spawn")
+        self._crew: list[WorkerProcess] = []
 
+    def __enter__(self) -> Self:
+        return self
 
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """Stop at once: what is not finished is left for the next run, and half-written files have temporary names."""
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop at once: what is not finished is left for the next run, and half-written files have temporary names."""
+        self._dismiss(self._crew)
 
+    def run(self, job: Job[T], tasks: Sequence[T], progress: Tick) -> Iterator[T]:
+        """Carry out all tasks; yield each when it is done, in the order of completion."""
+        if not tasks:
+            return
+        run = _Run(self._kept(job), tasks, progress, Ledger(job.places))
+        looked = time.monotonic()
+        try:
+            while run.open:
+                self._employ(run)
+                connection.wait([handle for worker in self._crew for handle in worker.handles], _POLL_SECONDS)
+                elapsed, looked = time.monotonic() - looked, time.monotonic()
+                for worker in tuple(self._crew):
+                    yield from self._settled(worker, run, min(elapsed, _LONGEST_LOOK))
+        finally:
+            self._dismiss([worker for worker in self._crew if worker.task is not None])
 
-_tick: Tick | None = None
-"""Set once in each worker process, which belongs to the pool."""
+    def _kept(self, job: Job[Any]) -> Path:
+        self._jobs += 1
+        path = self._work / f"job-{self._jobs}.pickle"
+        path.write_bytes(pickle.dumps(job))
+        return path
 
+    def _employ(self, run: _Run[T]) -> None:
+        """Start as many workers as there is work for, and give a task to each that waits for one."""
+        while len(self._crew) < min(self._workers, run.open):
+            self._hired += 1
+            said = self._work / f"worker-{self._hired}.log"
+            self._crew.append(WorkerProcess(self._context, self._limits.memory, said))
+        for worker in self._crew:
+            if worker.ready and worker.task is None and run.waiting:
+                worker.give(*run.order())
 
-def _start_worker(counters: Any) -> None:  # noqa: ANN401 - see _take
-    """Prepare a worker process: one thread for each library, Ctrl-C left to the parent, and no life without the parent."""
-    global _tick  # noqa: PLW0603 - see its docstring
-    import cv2
-    from threadpoolctl import threadpool_limits
+    def _settled(self, worker: WorkerProcess, run: _Run[T], seconds: float) -> Iterator[T]:
+        """See what became of a worker in the last `seconds`; yield the task that it has finished."""
+        answered = worker.answered()
+        run.count(worker.look(seconds))
+        if answered:
+            self._failed_starts = 0
+            if (task := worker.task) is not None:
+                worker.task = None
+                run.open -= 1
+                yield run.tasks[task]
+        if worker.quiet >= self._limits.seconds:
+            worker.stop()
+        if worker.died():
+            self._replace(worker, run)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    cv2.setNumThreads(1)
-    threadpool_limits(1)
+    def _replace(self, worker: WorkerProcess, run: _Run[T]) -> None:
+        """Take a worker that ended out of the crew, and put its task first in line again."""
+        run.count(worker.look(0.0))
+        if worker.task is not None:
+            run.count(worker.forget())
+            run.waiting.appendleft(worker.task)
+            self._blame(worker, worker.task, run.ledger)
+        elif not worker.ready:
+            self._failed_starts += 1
+        if self._failed_starts >= MOST_TRIES:
+            words = worker.last_words() or " what stands above"
+            raise MmdataError(f"worker processes cannot start ({worker.cause()}); the last one said:{words}")
+        self._dismiss([worker])
 
-    def tick(rows: int, rejects: int) -> None:
-        with counters.get_lock():
-            counters[0] += rows
-            counters[1] += rejects
+    def _blame(self, worker: WorkerProcess, task: int, ledger: Ledger) -> None:
+        """Write down which row is to blame for the end of a worker at a task, and say so."""
+        place = ledger.place(worker.sight)
+        if worker.quiet >= self._limits.seconds:
+            ledger.hung(task, worker.sight, self._limits.seconds)
+            _log.warning("a worker process was stopped: %s for longer than limits.seconds", place)
+        elif not worker.stopped:  # one that moved on until it was stopped did nothing wrong
+            _log.warning(
+                "a worker process died %s (%s); it said last:%s", place, worker.cause(), worker.last_words() or " nothing"
+            )
+            ledger.died(task, worker.sight, worker.cause())
 
-    _tick = tick
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-@lru_cache(maxsize=1)
-def _job_at(path: Path) -> Job[Any]:
-    job: Job[Any] = pickle.loads(path.read_bytes())  # noqa: S301 - the parent wrote it a moment ago
-    return job
-
-
-def _work(path: Path, task: Any) -> None:  # noqa: ANN401 - whatever the job takes
-    assert _tick is not None
-    _job_at(path)(task, _tick)
+    def _dismiss(self, workers: Sequence[WorkerProcess]) -> None:
+        """End workers at once, and remove what they leave behind."""
+        for worker in workers:
+            worker.kill()
+        for worker in tuple(workers):
+            self._crew.remove(worker)
+            remove_leftovers(self._work, worker.close())

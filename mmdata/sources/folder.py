@@ -73,6 +73,8 @@ class RemoteFolder:
             content = self._system.cat_file(f"{self._root}/{name}")
         except FileNotFoundError as error:
             raise RecordError("file is missing", repr(path)) from error
+        except MemoryError:
+            raise
         except Exception as error:  # each file system and its network library raise their own kinds
             raise RecordError("file cannot be read", f"{path!r}: {type(error).__name__}: {error}") from error
         assert isinstance(content, bytes)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from mmdata.errors import RecordError
+from mmdata.errors import RecordError, is_memory_error
 from mmdata.stages.image_colour import corrected, rgb_pixels, to_eight_bits
 
 _ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 258, 262
@@ -77,7 +77,7 @@ def read_picture(data: bytes, format_: str, background: str, max_pixels: int) ->
             warnings.simplefilter("ignore")
             file = _opened(data, format_, max_pixels)
             return _pixels_of(file, background), file
-    except RecordError:
+    except (RecordError, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
         raise RecordError("picture has too many pixels", str(error)) from error
@@ -85,6 +85,8 @@ def read_picture(data: bytes, format_: str, background: str, max_pixels: int) ->
         # Its text holds the address of an object in memory.
         raise RecordError("picture is damaged", f"the {format_} header cannot be read") from error
     except Exception as error:  # the libraries raise nearly anything on broken files
+        if is_memory_error(error):
+            raise MemoryError(str(error)) from error
         raise RecordError(_reason_of(error), f"{format_}: {error}") from error
 
 
