@@ -41,8 +41,11 @@ class Ledger:
             "between rows" if sight.position is None else f"at row {sight.position} of its task, in {self._places[sight.place]}"
         )
 
-    def died(self, task: int, sight: Sight, cause: str) -> None:
-        """Write down that a worker died at a task. Raises MmdataError where that happens again and again between rows."""
+    def died(self, task: int, sight: Sight, cause: str) -> bool:
+        """Write down that a worker died at a task; return whether a row is given up for it.
+
+        Raises MmdataError where workers die again and again between rows.
+        """
         if sight.position is None:
             self._deaths_between_rows[task] += 1
             if self._deaths_between_rows[task] >= MOST_TRIES:
@@ -52,8 +55,10 @@ class Ledger:
         elif (task, sight.position) in self._suspects:
             exhausted = Reject("error", "memory exhausted", "a worker took more than limits.memory allows")
             self._give_up(task, sight, exhausted if sight.exhausted else Reject("error", "worker process died", cause))
+            return True
         else:
             self._suspects.add((task, sight.position))
+        return False
 
     def hung(self, task: int, sight: Sight, seconds: float) -> None:
         """Write down that a row took longer than `seconds`."""

@@ -12,6 +12,9 @@ from mmdata.engines.worker import Answer, Order, serve
 
 _SECONDS_TO_END = 5.0
 _LAST_LINES = 12
+_LINES_OF_CRASH = 8
+"""What faulthandler says of a crash begins with its kind and the innermost calls; the rest is ours, and long."""
+
 _WIDEST_LINE = 160
 _LONGEST_TAIL = 1 << 14
 
@@ -110,14 +113,16 @@ class WorkerProcess:
         return f"killed by {name}" + (", perhaps by the system, for want of memory" if name == "SIGKILL" else "")
 
     def last_words(self) -> str:
-        """Return the last lines of what it printed, each after a line break."""
+        """Return what it printed last, each line after a line break: up to a crash and where that was, if there was one."""
         try:
             with self._said.open("rb") as file:
                 file.seek(max(0, self._said.stat().st_size - _LONGEST_TAIL))
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        return "".join(f"\n  {line[:_WIDEST_LINE]}" for line in lines[-_LAST_LINES:])
+        crash = next((number for number, line in enumerate(lines) if line.startswith("Fatal Python error")), len(lines))
+        end = crash + _LINES_OF_CRASH
+        return "".join(f"\n  {line[:_WIDEST_LINE]}" for line in lines[:end][-_LAST_LINES:])
 
     def close(self) -> int:
         """Give back what an ended process leaves here; return its process id."""

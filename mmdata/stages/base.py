@@ -104,8 +104,13 @@ class FieldStage(Stage, Generic[V]):
         if isinstance(result, Reject):
             return result
         if isinstance(result, Sequence):
-            return [record.with_fields(**{self.field: value}) for value in result]
-        return record.with_fields(**{self.field: result})
+            return [self._with(record, value) for value in result]
+        return self._with(record, result)
+
+    def _with(self, record: Record, value: V | Value) -> Record:
+        if not isinstance(value, Value):
+            raise TypeError(f"apply returned {type(value).__name__}, which is not a value")
+        return record.with_fields(**{self.field: value})
 
 
 class FitStage(Stage):

@@ -1,0 +1,122 @@
+"""A stage that does what the text of a record tells it to: all the ways in which code of others can misbehave."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from mmdata.errors import RecordError
+from mmdata.stages.base import FieldStage
+from mmdata.values import Kind, Text
+
+
+class Panic(BaseException):
+    """As the libraries that are written in Rust raise it: not an Exception."""
+
+
+class Obey(FieldStage[Text]):
+    """Does the deed that a text names, and lets every other text pass."""
+
+    kind: ClassVar[Kind] = "text"
+    field: str = "text"
+
+    def apply(self, value: Text, rng: np.random.Generator) -> Any:  # noqa: ARG002 - the interface of every field stage
+        """Return the text, or whatever the deed returns."""
+        deed = DEEDS.get(value.text)
+        return value if deed is None else deed()
+
+
+class DieOnce(FieldStage[Text]):
+    """Kills its process at the first text that says `die once FILE`, and makes the file to remember it by."""
+
+    kind: ClassVar[Kind] = "text"
+    field: str = "text"
+
+    def apply(self, value: Text, rng: np.random.Generator) -> Text:  # noqa: ARG002 - the interface of every field stage
+        """Return the text, unless this is the first time."""
+        words, _, name = value.text.rpartition(" ")
+        if words == "die once" and not Path(name).exists():
+            Path(name).touch()
+            os.abort()
+        return value
+
+
+class Repeat(FieldStage[Text]):
+    """Makes five records of one."""
+
+    kind: ClassVar[Kind] = "text"
+    field: str = "text"
+
+    def apply(self, value: Text, rng: np.random.Generator) -> list[Text]:  # noqa: ARG002 - the interface of every field stage
+        """Return the text five times."""
+        return [Text(f"{value.text} {number}") for number in range(5)]
+
+
+class Linger(FieldStage[Text]):
+    """Takes its time."""
+
+    kind: ClassVar[Kind] = "text"
+    field: str = "text"
+
+    def apply(self, value: Text, rng: np.random.Generator) -> Text:  # noqa: ARG002 - the interface of every field stage
+        """Return the text after more than a second."""
+        time.sleep(1.2)
+        return value
+
+
+class FatalToLoad(Obey):
+    """Kills the process that unpickles it."""
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        os._exit(5)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _recurse() -> None:
+    _recurse()
+
+
+def _allocate() -> None:
+    """Take memory bit by bit, without end."""
+    held = []
+    while True:
+        held.append(np.ones(1 << 24, np.uint8))
+
+
+def _hold_the_gil() -> None:
+    """Sleep in C without letting any other thread run, as a stuck decoder does."""
+    ctypes.PyDLL(None).sleep(1000)
+
+
+DEEDS: dict[str, Callable[[], Any]] = {
+    "raise": lambda: _raise(ValueError(f"it holds {object()!r}")),
+    "raise RecordError": lambda: _raise(RecordError("text is unwanted", "by the stage")),
+    "recurse": _recurse,
+    "panic": lambda: _raise(Panic("index out of bounds")),
+    "return nothing": lambda: None,
+    "sleep": lambda: time.sleep(1000),
+    "hold the GIL": _hold_the_gil,
+    "crash": faulthandler._sigsegv,  # type: ignore[attr-defined]
+    "abort": os.abort,
+    "exit": lambda: os._exit(3),
+    "leave": lambda: sys.exit(4),
+    "be killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "print and crash": lambda: (os.write(2, b"decoder: \x1b[31mall is lost\n"), os.write(1, b"{}\n"), os.abort()),
+    "take a lot at once": lambda: np.ones(1 << 40, np.uint8),
+    "take more and more": _allocate,
+    "let C++ take a lot": lambda: cv2.resize(np.zeros((8, 8, 3), np.uint8), (30000, 30000)),
+}
+"""What each text makes the stage do."""
