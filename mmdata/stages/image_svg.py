@@ -90,7 +90,9 @@ def _check_embedded(target: str, max_pixels: int) -> None:
     try:
         with Pillow.open(io.BytesIO(base64.b64decode(target[found.end() :]))) as picture:
             width, height = picture.size
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+    except Pillow.DecompressionBombError as error:
+        raise RecordError("picture has too many pixels", f"it embeds one: {error}") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise RecordError("vector picture embeds what cannot be drawn", target[:40]) from error
     if width * height > max_pixels:
         raise RecordError("picture has too many pixels", f"it embeds one of {width} x {height}")

@@ -55,10 +55,10 @@ def flac_claiming_hours() -> bytes:
 
 
 def wav_claiming_hours() -> bytes:
-    """Return a WAV whose header says that 4 GB of samples follow."""
+    """Return a WAV whose header says that 2 GB of samples follow."""
     data = bytearray(recording(1))
     place = data.index(b"data")
-    data[4:8] = data[place + 4 : place + 8] = b"\xff\xff\xff\xf0"[::-1]
+    data[4:8] = data[place + 4 : place + 8] = struct.pack("<I", 2_000_000_000)
     return bytes(data)
 
 
@@ -115,7 +115,7 @@ TROUBLES = {
     "picture-vast-gif": Trouble("image", vast_gif, "image.decode", "picture has too many pixels"),
     "picture-vast-in-svg": Trouble("image", lambda: svg_around(vast_png()), "image.decode", "picture has too many pixels"),
     "picture-entities": Trouble("image", svg_of_many_entities, "image.decode", "picture is damaged"),
-    "picture-many-uses": Trouble("image", svg_of_many_uses, "image.decode", "worker process died"),
+    "picture-many-uses": Trouble("image", svg_of_many_uses, "image.decode", "picture is damaged"),
     "sound-missing": Trouble("audio", None, "source", "file is missing"),
     "sound-empty": Trouble("audio", lambda: b"", "record.require", "audio is empty", "filtered"),
     "sound-truncated": Trouble("audio", lambda: recording(1)[:5000], "audio.decode", "recording is truncated"),
@@ -123,7 +123,7 @@ TROUBLES = {
     "sound-is-picture": Trouble("audio", lambda: picture(1), "audio.decode", "not a known sound format"),
     "sound-of-hours": Trouble("audio", lambda: flac(3700.0), "audio.decode", "recording is too long"),
     "sound-claims-hours": Trouble("audio", flac_claiming_hours, "audio.decode", "recording is too long"),
-    "sound-claims-4GB": Trouble("audio", wav_claiming_hours, "audio.decode", "recording is truncated"),
+    "sound-claims-2GB": Trouble("audio", wav_claiming_hours, "audio.decode", "recording is truncated"),
     "text-missing": Trouble("note", None, "source", "file is missing"),
     "text-empty": Trouble("note", lambda: b"", "record.require", "note is empty", "filtered"),
     "text-latin-1": Trouble("note", lambda: "Grüße".encode("latin-1"), "source", "text is not UTF-8"),

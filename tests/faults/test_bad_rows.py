@@ -33,12 +33,13 @@ BAD_LINES: dict[str, tuple[str, str]] = {
 """Lines of the manifest, with the key and the reason of their rejects; all of them are rejected by the source."""
 
 
-def good_row(folder: Path, key: str, number: int) -> dict[str, str]:
+def good_row(folder: Path, key: str, number: int) -> dict[str, Any]:
     """Write the files of a row with which nothing is wrong, and return the row."""
     (folder / f"{key}.png").write_bytes(picture(number))
     (folder / f"{key}.wav").write_bytes(recording(number))
     (folder / f"{key}.txt").write_text(f"note {number}", encoding="utf-8")
-    return {"key": key, "text": f"text {number}", **{field: f"{key}.{suffix}" for field, suffix in NAMES.items()}}
+    files = {field: f"{key}.{suffix}" for field, suffix in NAMES.items()}
+    return {"key": key, "text": f"text {number}", "boxes": [[1, 2, 3, 4]], **files}
 
 
 def recipe(folder: Path, lines: list[bytes], **changes: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def as_line(row: object) -> bytes:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes], list[bytes]]:
     """A folder, the lines of the good rows, and all lines: bad files and bad lines, good rows among them."""
     folder = tmp_path_factory.mktemp("troubles")
-    good = [as_line(good_row(folder, f"good-{number}", number) | {"boxes": [[1, 2, 3, 4]]}) for number in range(GOOD)]
+    good = [as_line(good_row(folder, f"good-{number}", number)) for number in range(GOOD)]
     bad = []
     for number, (key, trouble) in enumerate(TROUBLES.items()):
         row = good_row(folder, key, 100 + number)
@@ -124,10 +125,10 @@ def test_what_only_looks_like_trouble_is_written(tmp_path: Path) -> None:
     (tmp_path / "vast.png").write_text(vast, encoding="utf-8")
     (tmp_path / "vast.txt").write_text("note", encoding="utf-8-sig")
     stages = ["record.require", "text.normalize", "image.decode", {"image.resize": {"size": 16}}, "audio.decode"]
-    build(recipe(tmp_path, [as_line(row | {"text": "a\0b"})], stages=stages), tmp_path.with_name("built"), workers=1)
-    (members,) = payloads(tmp_path.with_name("built")).values()
+    build(recipe(tmp_path, [as_line(row | {"text": "a\0b"})], stages=stages), tmp_path / "built", workers=1)
+    (members,) = payloads(tmp_path / "built").values()
     assert members["note.txt"] == b"note"
-    assert b"\0" not in members["text.txt"]
+    assert b"\0" not in members["txt"]
 
 
 @pytest.mark.parametrize(("limit", "allowed"), [(2, 2), (0, 0), ("30%", 3), (0.25, 2)])
@@ -138,13 +139,13 @@ def test_too_many_rejects_end_the_build_with_the_reasons_grouped(tmp_path: Path,
         (tmp_path / f"row-{number}.{suffix}").write_bytes(b"neither picture nor sound")
     data = recipe(tmp_path, [as_line(row) for row in rows], max_rejects=limit)
     with pytest.raises(TooManyRejectsError) as caught:
-        build(data, tmp_path.with_name("built"), workers=1)
+        build(data, tmp_path / "built", workers=1)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"4 of 10 rows were rejected as errors; max_rejects allows {allowed}."
     assert lines[1].split(maxsplit=1)[0] == "3"
     assert "audio.decode: not a known sound format; such as row 1 'row-1'" in lines[1]
     assert lines[2].split(maxsplit=1)[0] == "1"
     assert "image.decode: not a known picture format; such as row 4 'row-4'" in lines[2]
-    assert not (tmp_path.with_name("built") / "dataset.json").exists()
-    build({**data, "max_rejects": "40%"}, tmp_path.with_name("built"), workers=1)
-    check_account(tmp_path.with_name("built"), 10)
+    assert not (tmp_path / "built/dataset.json").exists()
+    build({**data, "max_rejects": "40%"}, tmp_path / "built", workers=1)
+    check_account(tmp_path / "built", 10)
