@@ -154,11 +154,11 @@ class LocalEngine:
         place = ledger.place(worker.sight)
         if worker.quiet >= self._limits.seconds:
             ledger.hung(task, worker.sight, self._limits.seconds)
-            _log.warning("a worker process was stopped %s, for longer than limits.seconds; the row is rejected", place)
+            _log.warning("a worker process was stopped %s, for longer than limits.seconds; the row is given up", place)
         elif worker.stopped:  # it moved on until it was stopped, and did nothing wrong
             return
         elif ledger.died(task, worker.sight, worker.cause()):
-            _log.warning("a worker process died again %s (%s); the row is rejected", place, worker.cause())
+            _log.warning("a worker process died again %s (%s); the row is given up", place, worker.cause())
         else:
             words = worker.last_words() or " nothing"
             _log.warning("a worker process died %s (%s); its task begins again. It said last:%s", place, worker.cause(), words)

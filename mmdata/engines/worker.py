@@ -26,6 +26,7 @@ from mmdata.engines.signs import Signs
 Answer = Exception | None
 """What a worker sends when it is ready, and after each order: None, or what the job raised."""
 
+_STDOUT, _STDERR = 1, 2
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
@@ -50,7 +51,7 @@ def serve(pipe: Connection[Answer, Order], signs: Signs, memory: int, said: Path
             order = pipe.recv()
         except EOFError:
             return
-        os.ftruncate(sys.stderr.fileno(), 0)
+        os.ftruncate(_STDERR, 0)
         pipe.send(_carried_out(order, signs, memory))
 
 
@@ -84,10 +85,10 @@ def _follow_parent() -> None:
 def _print_to(said: Path) -> None:
     """Send what this process and its libraries print to a file: decoders written in C print to the descriptors themselves."""
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.dup2(descriptor, sys.stderr.fileno())
+    os.dup2(descriptor, _STDOUT)
+    os.dup2(descriptor, _STDERR)
     os.close(descriptor)
-    faulthandler.enable(sys.stderr)
+    faulthandler.enable(_STDERR)
 
 
 def _carried_out(order: Order, signs: Signs, memory: int) -> Answer:

@@ -8,15 +8,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from mmdata.errors import RecordError
-from mmdata.stages.base import FieldStage
+from mmdata.record import Record
+from mmdata.schema import Schema
+from mmdata.stages.base import FieldStage, FitStage, Outcome
 from mmdata.values import Kind, Text
 
 
@@ -120,3 +123,30 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "let C++ take a lot": lambda: cv2.resize(np.zeros((8, 8, 3), np.uint8), (30000, 30000)),
 }
 """What each text makes the stage do."""
+
+
+class Learn(FitStage):
+    """Learns which texts there are, and does what they say while it observes them."""
+
+    field: str = "text"
+
+    def infer(self, schema: Schema) -> Schema:
+        """Change nothing."""
+        return schema
+
+    def observe(self, records: Iterable[Record]) -> pa.Table:
+        """Return the texts."""
+        texts = []
+        for record in records:
+            text = cast("Text", record[self.field]).text
+            DEEDS.get(text, bool)()
+            texts.append(text)
+        return pa.table({"text": texts})
+
+    def reduce(self, observations: pa.Table) -> dict[str, bytes]:
+        """Return a file of all texts."""
+        return {"texts.txt": "\n".join(observations.column("text").to_pylist()).encode()}
+
+    def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
+        """Let every record pass."""
+        return record

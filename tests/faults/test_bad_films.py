@@ -1,4 +1,4 @@
-"""Films that are broken, too long or too large cost their row alone: limits are options of the stages, so they are in the recipe."""
+"""Films that are broken, too long or too large cost their row alone; the limits are options of the stage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILMS = {
     "good-too": Film(SHORT, (0.6,)).encoded,
 }
 EXPECTED = {
-    "long": "video is too long",
+    "long": "clip is too long",
     "large": "video has too many pixels",
     "truncated": "not a known video format",
     "text": "not a known video format",

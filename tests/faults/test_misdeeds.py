@@ -124,7 +124,7 @@ def test_the_log_says_what_a_dead_worker_said(
     assert f"a worker process died at row 3 of its task, in {STAGE} (killed by SIGABRT); its task begins again" in first
     assert "all is lost" in first
     assert "Fatal Python error: Aborted" in first
-    assert second.endswith("the row is rejected")
+    assert second.endswith("the row is given up")
     assert capfd.readouterr() == ("", "")
     assert not list((tmp_path / "out").rglob("*.log"))
 
@@ -151,6 +151,15 @@ def test_a_row_that_kills_in_a_fit_pass_is_not_learned_from(tmp_path: Path) -> N
     }
     assert payloads(tmp_path / "out/set") == payloads(tmp_path / "clean/set")
     check_account(tmp_path / "out/set", 11)
+
+
+def test_a_row_that_kills_while_it_is_observed_is_not_learned_from(tmp_path: Path) -> None:
+    """Where only the learning is fatal, the row itself is written."""
+    texts = [*good_texts(4), "crash", "take a lot at once", "hold the GIL"]
+    data = recipe(tmp_path, texts, stages=["text.normalize", "tests.faults.misdeeds:Learn"])
+    build(data, tmp_path / "out", workers=2)
+    assert (tmp_path / "out/artifacts/texts.txt").read_text().splitlines() == good_texts(4)
+    assert len(payloads(tmp_path / "out")) == 7
 
 
 def test_records_of_a_row_that_makes_many_have_their_time_each(tmp_path: Path) -> None:
