@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from mmdata.builder import Progress, build
 from mmdata.errors import MmdataError
 from tests.faults.accounts import check_account, contents, payloads, rejects
+from tests.faults.commands import command
 from tests.faults.misdeeds import DEEDS
 
 STAGE = "tests.faults.misdeeds:Obey"
@@ -127,6 +130,26 @@ def test_the_log_says_what_a_dead_worker_said(
     assert second.endswith("the row is given up")
     assert capfd.readouterr() == ("", "")
     assert not list((tmp_path / "out").rglob("*.log"))
+
+
+def test_the_command_prints_its_own_words_only(tmp_path: Path) -> None:
+    """What workers print is not among the JSON, and what of it is shown cannot steer the terminal."""
+    data = recipe(tmp_path, [*good_texts(3), "print and crash"])
+    done = subprocess.run(command(tmp_path, data, tmp_path / "out", "--json"), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["counts"]["rows_rejected"] == 1
+    assert done.stderr.startswith("mmdata: WARNING: a worker process died at row 3")
+    assert "decoder: \\x1b[31mall is lost" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_workers_that_cannot_start_end_the_build_with_a_reason(tmp_path: Path) -> None:
+    """A script that builds while it is imported is told what to do, and does not start processes for ever."""
+    data = recipe(tmp_path, good_texts(2))
+    script = f"import mmdata\nmmdata.build({data!r}, {str(tmp_path / 'out')!r}, workers=1)\n"
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=False)
+    assert "MmdataError: worker processes cannot start (it ended itself with status 1)" in done.stderr
+    assert "put the call under `if __name__ == '__main__'`" in done.stderr
 
 
 def test_a_worker_that_died_once_costs_no_row(tmp_path: Path) -> None:

@@ -11,20 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.faults.accounts import contents, payloads, rejects
+from tests.faults.commands import command, started
 from tests.faults.test_misdeeds import good_texts, recipe
 
 LINGER = ["text.normalize", "tests.faults.misdeeds:Linger"]
 
 
-def started(folder: Path, out: str, texts: list[str], **changes: object) -> subprocess.Popen[str]:
-    """Start a build by the command line, in a session of its own."""
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe(folder, texts, **changes)), encoding="utf-8")
-    code = "from mmdata.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "build", str(folder / "recipe.yaml"), str(folder / out), "--workers", "2"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+def lingering(folder: Path, out: str, texts: list[str], **changes: object) -> subprocess.Popen[str]:
+    """Start a build of these texts."""
+    return started(command(folder, recipe(folder, texts, **changes), folder / out))
 
 
 @pytest.fixture
@@ -63,7 +60,7 @@ def test_an_ended_build_leaves_no_process_and_can_be_finished(
 ) -> None:
     """The exit status says which signal it was; workers in the midst of a row end at once; the bytes are the same in the end."""
     texts = good_texts(4)
-    process = started(tmp_path, "out", texts, stages=LINGER, shards={"rows": 2})
+    process = lingering(tmp_path, "out", texts, stages=LINGER, shards={"rows": 2})
     children.append(process)
     wait_for(lambda: at_work(tmp_path / "out"))
     process.send_signal(sent)
@@ -73,7 +70,7 @@ def test_an_ended_build_leaves_no_process_and_can_be_finished(
     assert not living(process.pid)
     assert not (tmp_path / "out/dataset.json").exists()
     for out in ("out", "undisturbed"):
-        again = started(tmp_path, out, texts, stages=LINGER, shards={"rows": 2})
+        again = lingering(tmp_path, out, texts, stages=LINGER, shards={"rows": 2})
         children.append(again)
         assert (again.communicate(timeout=120), again.returncode)[1] == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
@@ -82,7 +79,7 @@ def test_an_ended_build_leaves_no_process_and_can_be_finished(
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker that holds the GIL cannot know that its parent is gone")
 def test_a_stuck_worker_ends_with_its_parent(tmp_path: Path, children: list[subprocess.Popen[str]]) -> None:
     """Even one that lets no thread run, when the parent is killed without a word."""
-    process = started(tmp_path, "out", ["hold the GIL"], limits={"seconds": 1000})
+    process = lingering(tmp_path, "out", ["hold the GIL"], limits={"seconds": 1000})
     children.append(process)
     wait_for(lambda: at_work(tmp_path / "out"))
     process.kill()
@@ -92,7 +89,7 @@ def test_a_stuck_worker_ends_with_its_parent(tmp_path: Path, children: list[subp
 
 def test_a_build_that_was_stopped_for_a_while_loses_no_row(tmp_path: Path, children: list[subprocess.Popen[str]]) -> None:
     """While everything stands still (Ctrl-Z, a machine that sleeps), nobody is late."""
-    process = started(tmp_path, "out", good_texts(6), stages=LINGER, limits={"seconds": 5})
+    process = lingering(tmp_path, "out", good_texts(6), stages=LINGER, limits={"seconds": 5})
     children.append(process)
     wait_for(lambda: at_work(tmp_path / "out"))
     os.killpg(process.pid, signal.SIGSTOP)
