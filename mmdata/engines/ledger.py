@@ -47,18 +47,19 @@ class Ledger:
         Raises MmdataError where workers die again and again between rows.
         """
         if sight.position is None:
-            self._deaths_between_rows[task] += 1
-            if self._deaths_between_rows[task] >= MOST_TRIES:
-                raise MmdataError(
-                    f"worker processes died {MOST_TRIES} times at the same task, between rows ({cause}); {_WHAT_TO_DO}"
-                )
-        elif (task, sight.position) in self._suspects:
-            exhausted = Reject("error", "memory exhausted", "a worker took more than limits.memory allows")
-            self._give_up(task, sight, exhausted if sight.exhausted else Reject("error", "worker process died", cause))
-            return True
-        else:
+            self._died_between_rows(task, cause)
+            return False
+        if (task, sight.position) not in self._suspects:
             self._suspects.add((task, sight.position))
-        return False
+            return False
+        exhausted = Reject("error", "memory exhausted", "a worker took more than limits.memory allows")
+        self._give_up(task, sight, exhausted if sight.exhausted else Reject("error", "worker process died", cause))
+        return True
+
+    def _died_between_rows(self, task: int, cause: str) -> None:
+        self._deaths_between_rows[task] += 1
+        if self._deaths_between_rows[task] >= MOST_TRIES:
+            raise MmdataError(f"worker processes died {MOST_TRIES} times at the same task, between rows ({cause}); {_WHAT_TO_DO}")
 
     def hung(self, task: int, sight: Sight, seconds: float) -> None:
         """Write down that a row took longer than `seconds`."""

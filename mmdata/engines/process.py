@@ -109,7 +109,7 @@ class WorkerProcess:
         status = self._process.exitcode
         if status is None or status >= 0:
             return f"it ended itself with status {status}"
-        name = signal.Signals(-status).name
+        name = next((known.name for known in signal.Signals if known == -status), f"signal {-status}")
         return f"killed by {name}" + (", perhaps by the system, for want of memory" if name == "SIGKILL" else "")
 
     def last_words(self) -> str:

@@ -69,7 +69,10 @@ def _prepare(said: Path) -> None:
 
 
 def _follow_parent() -> None:
-    """End when the parent does. The kernel sees to it where it can, since a thread of ours may wait for ever for the GIL."""
+    """End when the parent does. The kernel sees to it where it can, since a thread of ours may wait for ever for the GIL.
+
+    To the kernel the parent is the thread that started this process; that one runs the engine, so it lives as long.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
     if sys.platform == "linux":
@@ -88,7 +91,7 @@ def _print_to(said: Path) -> None:
     os.dup2(descriptor, _STDOUT)
     os.dup2(descriptor, _STDERR)
     os.close(descriptor)
-    faulthandler.enable(_STDERR)
+    faulthandler.enable(_STDERR, all_threads=False)
 
 
 def _carried_out(order: Order, signs: Signs, memory: int) -> Answer:

@@ -27,6 +27,7 @@ BAD_LINES: dict[str, tuple[str, str]] = {
     '{"key": "list", "text": ["not", "a", "text"]}': ("list", "column has the wrong type"),
     '{"key": "outside", "image": "../../../etc/passwd"}': ("outside", "path leads outside of the corpus"),
     '{"key": "folder", "image": "."}': ("folder", "path is not a file"),
+    '{"key": "unreadable", "image": "link-to-itself.png"}': ("unreadable", "file cannot be read"),
     '{"key": "nul", "image": "a\\u0000.png"}': ("nul", "path has control characters"),
     '{"key": "boxes", "boxes": [[1, 2]], "image": "good-0.png"}': ("boxes", "boxes are malformed"),
 }
@@ -73,6 +74,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes],
     """A folder, the lines of the good rows, and all lines: bad files and bad lines, good rows among them."""
     folder = tmp_path_factory.mktemp("troubles")
     good = [as_line(good_row(folder, f"good-{number}", number)) for number in range(GOOD)]
+    (folder / "link-to-itself.png").symlink_to("link-to-itself.png")
     bad = []
     for number, (key, trouble) in enumerate(TROUBLES.items()):
         row = good_row(folder, key, 100 + number)

@@ -127,6 +127,7 @@ def test_the_log_says_what_a_dead_worker_said(
     assert f"a worker process died at row 3 of its task, in {STAGE} (killed by SIGABRT); its task begins again" in first
     assert "all is lost" in first
     assert "Fatal Python error: Aborted" in first
+    assert "misdeeds.py" in first
     assert second.endswith("the row is given up")
     assert capfd.readouterr() == ("", "")
     assert not list((tmp_path / "out").rglob("*.log"))
