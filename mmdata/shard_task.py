@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from mmdata.codec import Codec
 from mmdata.engines.local import Tick
-from mmdata.errors import RecordError
+from mmdata.errors import MmdataError, RecordError
 from mmdata.files import publish, publishing
 from mmdata.ingest import Ingest
 from mmdata.pipeline import Pipeline
@@ -26,6 +26,8 @@ from mmdata.record import Record, Reject
 from mmdata.shards.index import ShardInfo, index_schema, parquet_bytes, write_index
 from mmdata.shards.tar import TarWriter
 from mmdata.stages.base import Stage
+
+_LONGEST_DETAIL = 2000
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -58,7 +60,7 @@ def rejects_table(rejects: Iterable[RowReject]) -> pa.Table:
     """Return rejects as a table with the columns of `rejects.parquet`."""
     rows = [
         {"row": one.row, "key": one.key, "stage": one.stage}
-        | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail}
+        | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail[:_LONGEST_DETAIL]}
         for one in rejects
     ]
     return pa.Table.from_pylist([{name: _printable(value) for name, value in row.items()} for row in rows], schema=REJECTS_SCHEMA)
@@ -92,6 +94,12 @@ class RowRunner:
             record = self._ingest(planned)
         except RecordError as error:
             yield RowReject(planned.row, planned.source_key, "source", Reject("error", error.reason, error.detail))
+            return
+        except MmdataError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a row holds costs the row, never the build
+            reject = Reject("error", f"source raised {type(error).__name__}", str(error))
+            yield RowReject(planned.row, planned.source_key, "source", reject)
             return
         yield from self._pipeline(record)
 
