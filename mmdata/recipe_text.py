@@ -16,8 +16,11 @@ from mmdata.errors import RecipeError
 
 Place = tuple[str | int, ...]
 
-_LARGEST = 1 << 20
+_LARGEST = 1 << 18
+_DEEPEST = 50
 _DEEPEST_SETTING = 20
+_OPENING = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 _NO_YAML = (ValueError, RecursionError, yaml.YAMLError)
 """What the YAML library raises on texts that are no YAML, or stand for values that do not exist."""
 
@@ -77,9 +80,14 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
 
 def _plain_data(text: str) -> tuple[yaml.Node | None, Any]:
     """Return the node of a YAML text and its plain data. Raises one of `_NO_YAML`, for aliases and objects as well."""
+    depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         if isinstance(token, yaml.AliasToken):
             raise yaml.MarkedYAMLError(problem=f"aliases (*{token.value}) are not taken", problem_mark=token.start_mark)
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        # The library takes time by the square of the depth, so it must not be let go on.
+        if depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {_DEEPEST}", problem_mark=token.start_mark)
     loader = yaml.SafeLoader(text)
     node = loader.get_single_node()
     return node, loader.construct_document(node) if node is not None else None

@@ -19,12 +19,12 @@ TEXTS = {
     "an object": (GOOD + "seed: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
     "a module": (GOOD + "seed: !!python/module:os\n", "could not determine a constructor"),
     "a date that is none": (GOOD + "seed: 2001-99-99\n", "cannot be read as YAML"),
-    "deep nesting": (GOOD + "seed: " + "[" * 5000, "cannot be read as YAML|not valid YAML"),
+    "deep nesting": (GOOD + "seed: " + "[" * 5000, "nested deeper than 50"),
     "a zero byte": (GOOD + "seed: \0", "cannot be read as YAML"),
     "control characters": (GOOD + 'seed: "\x1b[31m"', "cannot be read as YAML"),
     "a merge key": (GOOD + "<<: {seed: 1}\nseed: {}\n", "seed"),
     "numbers for names": (GOOD + "1: 2\n", "1"),
-    "more than a recipe needs": (GOOD + "#" * (1 << 20), "no recipe needs"),
+    "more than a recipe needs": (GOOD + "#" * (1 << 18), "no recipe needs"),
     "a stage that is a program": (GOOD + "stages: ['os:system']\n", "is not a stage"),
     "a stage that is no name": (GOOD + "stages: ['..evil:X']\n", "cannot be imported"),
 }
@@ -74,7 +74,7 @@ def test_settings_of_training_are_read_as_strictly(tmp_path: Path) -> None:
 
 def test_what_a_recipe_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
     """Values and names are quoted in errors, and recipes are printed: without control characters, and not without end."""
-    text = GOOD + 'seed: "\\x1b[2J\\x9b31m\\u202e"\n"\\x1b]0;x\\x07": 1\ndescription: ' + "[" + "1, " * 100_000 + "]\n"
+    text = GOOD + 'seed: "\\x1b[2J\\x9b31m\\u202e"\n"\\x1b]0;x\\x07": 1\ndescription: ' + "[" + "1, " * 3000 + "]\n"
     (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
     for command in (["build", tmp_path / "recipe.yaml", tmp_path / "out"], ["recipes", tmp_path / "recipe.yaml", "--json"]):
         done = mmdata(*command)

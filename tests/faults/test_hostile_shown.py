@@ -20,7 +20,9 @@ from mmdata.dataset import Dataset
 from mmdata.errors import RecordError
 from mmdata.record import Record
 from mmdata.shards.index import parquet_bytes
+from mmdata.validation.inspection import inspected
 from mmdata.validation.page import document
+from mmdata.validation.samples import Sample
 from mmdata.values import Audio, Box, Image, Point, Segment, Span, Text
 from tests.faults.hostile import SHOWN, STEERS, mmdata
 from tests.validation.datasets import edit, make_dataset, seal, with_value
@@ -144,6 +146,24 @@ def test_a_json_member_of_other_types_is_an_error(hostile: Path, change: dict[st
     changed = json.dumps({**json.loads(payloads[METADATA_MEMBER]), **change}).encode()
     with pytest.raises(RecordError):
         dataset.codec.decode({**payloads, METADATA_MEMBER: changed})
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"stage": "x", "map": "affine", "numbers": [0, 0, 0, 0, 0, 0], "removed": 0}],
+        [{"stage": "x", "map": kind, "numbers": numbers, "removed": 0} for kind, numbers in (("edits", []), ("affine", []))],
+    ],
+)
+def test_a_lineage_that_cannot_be_undone_is_an_error(hostile: Path, steps: list[object]) -> None:
+    """A map that flattens the picture, and maps of two kinds in one lineage, end in an error of one line."""
+    dataset = Dataset(hostile)
+    payloads = next(dataset.payloads())
+    described = json.loads(payloads[METADATA_MEMBER])
+    changed = {**payloads, METADATA_MEMBER: json.dumps({**described, "lineage": json.dumps({"image": steps})}).encode()}
+    sample = Sample(dataset.shards[0], dataset.codec.decode(changed), changed, dataset.schema, dataset.members)
+    with pytest.raises(RecordError, match="lineage cannot be undone"):
+        inspected(sample)
 
 
 def test_only_what_is_long_is_cut() -> None:
