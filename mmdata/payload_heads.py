@@ -21,6 +21,7 @@ MOST_VALUES = 1 << 28
 
 _MAGIC = {"jpg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF"}
 _PNG_NEEDED = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
+_NPY_MAGIC = np.lib.format.magic(1, 0)
 _LARGEST_HEADER = 10_000  # bytes of an npy header; ours have 118
 
 Payload = bytes | memoryview
@@ -121,14 +122,12 @@ def npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
     Reading a header takes longer than all else for a small array, and most headers come again.
     """
-    file = BytesIO(header)
+    if header[:8] != _NPY_MAGIC:
+        raise ValueError("the npy file is not of version 1.0")
     try:
-        version = np.lib.format.read_magic(file)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, _LARGEST_HEADER)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(BytesIO(header[8:]), _LARGEST_HEADER)
     except Exception as error:  # numpy parses the header as Python's own literals, which may fail in any way
         raise ValueError(f"the header cannot be read: {error}") from error
-    if version != (1, 0):
-        raise ValueError(f"the npy file is of version {version}, not (1, 0)")
     if dtype.kind not in "biufc" or any(size < 0 for size in shape):
         raise ValueError(f"it must be plain numbers, not {dtype} {list(shape)}")
     return shape, fortran, dtype
