@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SECONDS ?= 120
+ENGINE ?= hypothesis
 
-.PHONY: help demo test test-all check format clean
+.PHONY: help demo test test-all fuzz check format clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,6 +26,9 @@ test: $(INSTALLED)  ## Set up, then run the fast tests.
 test-all: $(INSTALLED)  ## Set up, then run all tests, those that take minutes included.
 	$(BIN)/python -m pytest -n 2
 
+fuzz: $(INSTALLED)  ## Fuzz every reader of hostile input for SECONDS=120 in all; ENGINE=atheris follows the coverage.
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --engine $(ENGINE)
+
 check: $(INSTALLED)  ## Run the linter, the formatter's check and the type checker.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -34,4 +39,4 @@ format: $(INSTALLED)  ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff format
 
 clean:  ## Remove the virtual environment and what tools left.
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage fuzz-findings

@@ -43,11 +43,11 @@ def command(
     loaded = Recipe.load(recipe, settings)
     if dry_run:
         plan = make_plan(loaded, limit)
-        click.echo(json.dumps(_planned(plan), ensure_ascii=False) if as_json else printable(_plan_text(plan, out)))
+        click.echo(json.dumps(_planned(plan)) if as_json else printable(_plan_text(plan, out)))
         return
     with shown() as progress:
         dataset = build(loaded, out, workers=workers, limit=limit, progress=progress)
-    click.echo(json.dumps(_built(dataset), ensure_ascii=False) if as_json else built_text(dataset))
+    click.echo(json.dumps(_built(dataset)) if as_json else printable(built_text(dataset)))
 
 
 def _planned(plan: Plan) -> dict[str, object]:

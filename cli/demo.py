@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mmdata.cli.build import built_text
+from mmdata.cli.main import printable
 from mmdata.cli.progress import shown
 from mmdata.cli.train import result_text, training_shown
 
@@ -30,7 +31,7 @@ def command(out: Path, *, as_json: bool) -> None:
     data, run = out / "dataset", out / "run"
 
     def say(text: str) -> None:
-        click.echo(text, err=as_json)
+        click.echo(printable(text), err=as_json)
 
     say(f"1 of 3: building the demo corpus (mmdata build demo {data})")
     with shown() as progress:
@@ -55,6 +56,6 @@ def command(out: Path, *, as_json: bool) -> None:
     )
     if as_json:
         outcome = {"counts": dataset.description["counts"], "problems": report.errors, "training": result.to_json()}
-        click.echo(json.dumps(outcome, ensure_ascii=False))
+        click.echo(json.dumps(outcome))
     if not report.ok:
         raise click.exceptions.Exit(1)

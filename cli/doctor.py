@@ -31,7 +31,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
             click.echo(line(probe))
     failed = [probe.name for probe in probes if probe.required and not probe.ok]
     if as_json:
-        click.echo(json.dumps({"ok": not failed, "probes": [probe.to_json() for probe in probes]}, ensure_ascii=False))
+        click.echo(json.dumps({"ok": not failed, "probes": [probe.to_json() for probe in probes]}))
     else:
         click.echo(f"{len(failed)} things that are needed fail: {', '.join(failed)}" if failed else "all that is needed works")
     context.exit(1 if failed else 0)

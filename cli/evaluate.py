@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mmdata.cli.main import printable
 from mmdata.cli.retrieval import retrieval_text
 
 
@@ -24,4 +25,4 @@ def command(run: Path, data: Path, split: str, device: str, *, as_json: bool) ->
     from mmdata.train.evaluate import evaluate
 
     found = evaluate(run, data, split=split, device=device)
-    click.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else retrieval_text(found))
+    click.echo(json.dumps(found.to_json()) if as_json else printable(retrieval_text(found)))

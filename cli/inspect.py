@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from mmdata.cli.main import printable
+from mmdata.cli.main import one_line, printable
+
+_MOST_NOTES = 100
 
 
 @click.command("inspect")
@@ -45,7 +47,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     origin = found["origin"]
     yield from _part("origin", {name: origin[name] for name in ("source_key", "row", "group")})
     for name, given in origin["inputs"].items():
-        yield f"  {name}: {given['uri']} ({given['bytes']:,} bytes, sha256 {given['sha256']})"
+        yield f"  {name}: {one_line(given['uri'])} ({given['bytes']:,} bytes, sha256 {given['sha256']})"
     yield from (f"wrote {file}" for file in found.get("files", []))
 
 
@@ -53,28 +55,26 @@ def _part(title: str, values: dict[str, Any]) -> Iterator[str]:
     if values:
         width = max(map(len, values))
         yield title
-        yield from (f"  {name:<{width}}  {_one_line(value)}" for name, value in values.items())
+        yield from (f"  {name:<{width}}  {one_line(value)}" for name, value in values.items())
 
 
 def _field(name: str, field: dict[str, Any]) -> Iterator[str]:
     notes = {kind: held for kind, held in field.items() if kind in {"boxes", "points", "segments", "spans"}}
     plain = {key: value for key, value in field.items() if key not in {"kind", "lineage", *notes}}
     yield f"{name} ({field['kind']})"
-    yield from (f"  {key}: {_one_line(value)}" for key, value in plain.items())
+    yield from (f"  {key}: {one_line(value)}" for key, value in plain.items())
     yield from (f"  moved by {step}" for step in field["lineage"])
     for kind, held in notes.items():
-        for note in held:
+        for note in held[:_MOST_NOTES]:
             numbers = ", ".join(
                 f"{key} {_number(value)}" for key, value in note.items() if key not in {"label", "clipped", "raw"}
             )
             raw = f"; in the raw data {', '.join(map(_number, note['raw']))}" if "raw" in note else ""
             clipped = " (clipped)" if note.get("clipped") else ""
-            yield f"  {kind}: {_one_line(note['label'])}: {numbers}{clipped}{raw}"
+            yield f"  {kind}: {one_line(note['label'])}: {numbers}{clipped}{raw}"
+        if len(held) > _MOST_NOTES:
+            yield f"  {kind}: and {len(held) - _MOST_NOTES:,} more; --json has all of them"
 
 
 def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _one_line(value: object) -> str:
-    return str(value).replace("\n", " ")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import logging
 import os
 import signal
 import sys
+import traceback
 from types import FrameType
 
 import click
@@ -29,6 +31,8 @@ COMMANDS = {
     "demo": "Run the whole job on the embedded demo corpus.",
 }
 _INTERRUPTED, _TERMINATED = 130, 143
+_LONGEST_ERROR = 4000
+_LONGEST_LINE = 2000
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
@@ -95,13 +99,15 @@ def main() -> None:
         status = group.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(usage)
+        click.echo(_said(usage.getvalue()), err=True, nl=False)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort) as error:
         click.echo("mmdata: interrupted; run the same command again to go on", err=True)
         sys.exit(_TERMINATED if _Terminated in (type(error), type(error.__cause__)) else _INTERRUPTED)
     except MmdataError as error:
-        click.echo(f"mmdata: error: {printable(str(error))}", err=True)
+        click.echo(f"mmdata: error: {_said(str(error))}", err=True)
         sys.exit(error.exit_status)
     except BrokenPipeError:
         # The reader of our output went away, as `head` does; nothing more can be said to it.
@@ -109,15 +115,39 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
-            raise
+            _show_bug()
+            sys.exit(1)
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"mmdata: error: {where}{error.strerror}; make room or name another folder, then run it again", err=True)
+        advice = f"{where}{error.strerror}; make room or name another folder, then run it again"
+        click.echo(f"mmdata: error: {_said(advice)}", err=True)
         sys.exit(MmdataError.exit_status)
+    except Exception:  # noqa: BLE001 - any bug
+        _show_bug()
+        sys.exit(1)
+
+
+def _show_bug() -> None:
+    """Print the traceback that is handled, as Python does, but for what could steer the terminal."""
+    click.echo(printable(traceback.format_exc()), err=True)
 
 
 def printable(text: str) -> str:
     """Return text with control characters shown by number: what comes from a corpus must not steer the terminal."""
     return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def one_line(value: object) -> str:
+    """Return a value on one line, cut where it is long: nobody reads a terminal full of one caption."""
+    return _cut(str(value), _LONGEST_LINE).replace("\n", " ")
+
+
+def _said(message: str) -> str:
+    """Return the text of an error, which may quote what a corpus or a recipe holds, so that it can be shown."""
+    return printable(_cut(message, _LONGEST_ERROR))
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

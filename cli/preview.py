@@ -26,6 +26,6 @@ def command(out: Path, count: int, file: Path | None, *, as_json: bool) -> None:
     file = file or out / "report" / "preview.html"
     shown = write_preview(Dataset(out), count, file)
     if as_json:
-        click.echo(json.dumps({"file": str(file), "records": shown}, ensure_ascii=False))
+        click.echo(json.dumps({"file": str(file), "records": shown}))
     else:
         click.echo(printable(f"{shown} records: {file}"))

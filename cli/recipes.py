@@ -6,6 +6,8 @@ import json
 
 import click
 
+from mmdata.cli.main import printable
+
 
 @click.command("recipes")
 @click.argument("name", required=False)
@@ -16,13 +18,12 @@ def command(name: str | None, *, as_json: bool) -> None:
 
     if name:
         path = find_recipe(name)
-        click.echo(
-            json.dumps(parse_yaml(path)[0], ensure_ascii=False) if as_json else path.read_text(encoding="utf-8"), nl=as_json
-        )
+        data, _ = parse_yaml(path)
+        click.echo(json.dumps(data) if as_json else printable(path.read_text(encoding="utf-8-sig")), nl=as_json)
         return
     summaries = {each: str(parse_yaml(path)[0].get("description", "")) for each, path in bundled_recipes().items()}
     if as_json:
-        click.echo(json.dumps(summaries, ensure_ascii=False))
+        click.echo(json.dumps(summaries))
         return
     width = max(map(len, summaries))
     click.echo("\n".join(f"{each:<{width}}  {text}" for each, text in summaries.items()))

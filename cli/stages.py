@@ -21,7 +21,7 @@ def command(name: str | None, *, as_json: bool) -> None:
     found = {each: stage_class(each) for each in names}
     if as_json:
         described = {each: {"summary": _summary(kind), "options": kind.model_json_schema()} for each, kind in found.items()}
-        click.echo(json.dumps(described, ensure_ascii=False))
+        click.echo(json.dumps(described))
     elif name:
         click.echo(_described(name, found[name]))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mmdata.cli.main import printable
+from mmdata.cli.main import one_line, printable
 
 _MOST_SHOWN = 30
 
@@ -42,8 +42,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     measures = [[name, *(f"{one[each]:,.6g}" for each in names)] for name, one in found["measures"].items()]
     yield from _table(["measure", *names], measures)
     rejects = [
-        [f"{one['count']:,}", one["kind"], _one_line(f"{one['stage']}: {one['reason']}")]
-        for one in found["rejects"][:_MOST_SHOWN]
+        [f"{one['count']:,}", one["kind"], one_line(f"{one['stage']}: {one['reason']}")] for one in found["rejects"][:_MOST_SHOWN]
     ]
     yield from _table(["rejected", "kind", "stage and reason"], rejects, left=(1, 2))
     if len(found["rejects"]) > _MOST_SHOWN:
@@ -62,10 +61,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\n", " ")
 
 
 def _size(count: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmdata.cli.main import printable
 from mmdata.cli.retrieval import retrieval_text
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command(
 
     with training_shown() as progress:
         result = train(load_config(config, settings), data, out, device=device, threads=threads, progress=progress)
-    click.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result_text(result))
+    click.echo(json.dumps(result.to_json()) if as_json else printable(result_text(result)))
 
 
 def result_text(result: TrainResult) -> str:

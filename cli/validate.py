@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmdata.cli.main import printable
+from mmdata.cli.main import one_line, printable
 
 if TYPE_CHECKING:
     from mmdata.validation.report import CheckResult, Report
@@ -65,14 +65,10 @@ def _text(report: Report, folder: Path) -> str:
 def _check_lines(report: Report, check: CheckResult) -> list[str]:
     lines = [f"{check.name}: {check.errors:,} errors, {check.warnings:,} warnings ({check.about})"]
     found = report.findings_of(check.name)[:_MOST_SHOWN]
-    lines += [f"  {'warning: ' if one.severity == 'warning' else ''}{one.place}: {_one_line(one.message)}" for one in found]
+    lines += [f"  {'warning: ' if one.severity == 'warning' else ''}{one.place}: {one_line(one.message)}" for one in found]
     if (more := check.errors + check.warnings - len(found)) > 0:
         lines.append(f"  and {more:,} more")
     return lines
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\n", " ")
 
 
 @contextmanager

@@ -6,15 +6,16 @@ measures go to the index. `docs/format.md` describes all of it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ArgsKwargs
 
 from mmdata.errors import RecipeError, RecordError
 from mmdata.files import canonical_json
@@ -111,32 +112,62 @@ class Codec:
 
     def decode(self, payloads: Mapping[str, bytes]) -> Record:
         """Return the record that these payloads (by extension) hold. Raises RecordError for a payload that is damaged."""
-        described = described_by(payloads[METADATA_MEMBER])
-        notes, steps = json.loads(described["annotations"]), json.loads(described["lineage"])
+        try:
+            described = _DESCRIBED.validate_json(payloads[METADATA_MEMBER], strict=True)
+            notes = _ANNOTATED.validate_json(described.annotations, strict=True)
+            steps = _TAKEN.validate_json(described.lineage, strict=True)
+        except ValidationError as error:
+            raise _malformed(error) from error
         fields = {}
         for extension, (name, format_) in self.members.items():
             if payloads[extension]:
                 value = self._typed(name, format_.decode(payloads[extension]), notes.get(name, {}), described)
                 fields[name] = _annotated(value, notes.get(name, {}), steps.get(name, []))
-        origin = Origin(
-            row=described["row"],
-            source_key=described["source_key"],
-            split=described["split"],
-            group=described["group"],
-            inputs={name: Provenance(**value) for name, value in described["inputs"].items()},
-        )
-        metadata, measures = described.get("metadata", {}), described.get("measures", {})
-        return Record(described["key"], fields, origin, metadata, measures)
+        said = described
+        origin = Origin(said.row, said.source_key, said.split, said.group, said.inputs)
+        return Record(said.key, fields, origin, said.metadata, said.measures)
 
-    def _typed(self, name: str, value: Value, notes: Mapping[str, Any], described: Mapping[str, Any]) -> Value:
+    def _typed(self, name: str, value: Value, notes: Mapping[str, Any], described: _Described) -> Value:
         """Return a value with what of it stands in the json member."""
         kind = self.schema.fields[name].kind
         if kind == "tokens":
-            offsets = np.array(notes.get("offsets", []), dtype=np.int32).reshape(-1, 2)
-            return Tokens(cast("Array", value).array, offsets)
+            return _tokens(cast("Array", value), notes.get("offsets", []))
         if kind != "video" or not isinstance(value, Array):
             return value
-        return clip_of(value, notes.get("times", []), described["measures"][f"{name}.seconds"])
+        return clip_of(value, notes.get("times", []), cast("float", described.measures.get(f"{name}.seconds", 0.0)))
+
+
+def _tokens(ids: Array, offsets: object) -> Tokens:
+    try:
+        return Tokens(ids.array, np.array(offsets, dtype=np.int32).reshape(-1, 2))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordError("tokens cannot be decoded", str(error)) from error
+
+
+@dataclass(frozen=True)
+class _Described:
+    """The json member of a record, each value of the type that it must have."""
+
+    key: str
+    row: int
+    source_key: str
+    split: str
+    group: str
+    inputs: dict[str, Provenance]
+    annotations: str
+    lineage: str
+    metadata: dict[str, Scalar] = field(default_factory=dict)
+    measures: dict[str, Scalar] = field(default_factory=dict)
+
+
+_DESCRIBED = TypeAdapter(_Described)
+_ANNOTATED = TypeAdapter(dict[str, dict[str, list[Any]]])
+_TAKEN = TypeAdapter(dict[str, list[dict[str, Any]]])
+
+
+def _malformed(error: ValidationError) -> RecordError:
+    first = error.errors(include_url=False)[0]
+    return RecordError("json member is not as a build writes it", f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def clip_of(frames: Array, times: object, seconds: float) -> Video:
@@ -145,17 +176,6 @@ def clip_of(frames: Array, times: object, seconds: float) -> Video:
         return Video(frames.array, np.array(times, dtype=np.float64), seconds=seconds)
     except (TypeError, ValueError) as error:
         raise RecordError("clip cannot be decoded", str(error)) from error
-
-
-def described_by(payload: bytes) -> dict[str, Any]:
-    """Return the content of a json member. Raises RecordError where it is not a JSON object."""
-    try:
-        described = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise RecordError("json member cannot be decoded", str(error)) from error
-    if not isinstance(described, dict):
-        raise RecordError("json member cannot be decoded", "it is not an object")
-    return described
 
 
 def _format(schema: Schema, name: str, wanted: Format[Any] | None) -> Format[Any]:
@@ -209,6 +229,20 @@ def _steps(value: Value) -> list[dict[str, Any]]:
 def _annotated(value: Value, notes: Mapping[str, Any], steps: list[dict[str, Any]]) -> Value:
     if isinstance(value, Array | Tokens):
         return value
-    held = {kind: tuple(_ANNOTATIONS[kind](*note) for note in found) for kind, found in notes.items() if kind != "times"}
-    lineage = tuple(Step.from_json(step) for step in steps)
-    return cast("Value", replace(value, **{**held, "lineage": lineage}))  # type: ignore[arg-type]
+    try:
+        held = {kind: _READERS[kind](found) for kind, found in notes.items() if kind != "times"}
+        lineage = tuple(Step.from_json(step) for step in steps)
+        return cast("Value", replace(value, **{**held, "lineage": lineage}))  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise _malformed(error) from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError("json member is not as a build writes it", f"annotations or lineage: {error!r}") from error
+
+
+def _reader(kind: type[Any]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Return what reads annotations of one kind, each a list of its values. It raises ValidationError."""
+    adapter = TypeAdapter(tuple[kind, ...])  # type: ignore[valid-type]
+    return lambda found: adapter.validate_python(tuple(ArgsKwargs(tuple(note)) for note in found))
+
+
+_READERS = {kind: _reader(made) for kind, made in _ANNOTATIONS.items()}

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter, ValidationError
 
 from mmdata.codec import METADATA_MEMBER, Codec
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
-from mmdata.formats import format_of
+from mmdata.formats import FORMATS, format_of, holds
 from mmdata.keys import key_for
+from mmdata.parquet import check_plain_file, read_table
 from mmdata.record import Record
 from mmdata.schema import Schema
-from mmdata.shards.index import ShardIndex
+from mmdata.shards.index import ShardIndex, index_schema
 from mmdata.shards.reader import ShardReader
 
 FORMAT = 1
 DESCRIPTION = "dataset.json"
 SPLITS = ("train", "val", "test")
+SHARD_NAME = re.compile(r"(train|val|test)-([0-9]{6})\.tar")
+
+_Count = Annotated[int, Field(ge=0)]
+_Split = Annotated[str, Field(pattern=r"^(train|val|test)$")]
 
 
 @dataclass(frozen=True)
 class Shard:
     """One tar of a dataset, as `dataset.json` describes it."""
 
-    split: str
-    file: str
-    records: int
-    bytes: int
+    split: _Split
+    file: Annotated[str, Field(pattern=rf"^{SHARD_NAME.pattern}$")]
+    records: _Count
+    bytes: _Count
     sha256: str
 
     @property
@@ -49,6 +55,7 @@ def read_description(out: Path) -> dict[str, Any]:
     """Return the content of `dataset.json`. Raises DatasetError where it is missing, damaged or of another format."""
     path = out / DESCRIPTION
     try:
+        check_plain_file(path)
         description = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"
@@ -57,9 +64,31 @@ def read_description(out: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: cannot be read ({error})") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise DatasetError(f"{path}: not a dataset of format {FORMAT}")
-    if description.pop("checksum", None) != (checksum := digest_of_json(description)):
+    stated = description.pop("checksum", None)
+    try:
+        checksum = digest_of_json(description)
+    except ValueError as error:
+        raise DatasetError(f"{path}: cannot be read ({error})") from error
+    if stated != checksum:
         raise DatasetError(f"{path}: its checksum differs from its content: it was changed after the build")
     return {**description, "checksum": checksum}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What of `dataset.json` decides which files are read, and how; its checksum proves nothing of who wrote it."""
+
+    schema: Schema
+    members: dict[Annotated[str, Field(pattern=r"^([A-Za-z][A-Za-z0-9_]*\.)?[a-z0-9]+$")], str]
+    inputs: tuple[str, ...]
+    shards: dict[_Split, list[dict[str, Any]]]
+
+    def listed(self) -> Iterator[Shard]:
+        """Yield the shards by split. Raises ValidationError where one is not named and counted as a build does it."""
+        return (_SHARD.validate_python({"split": split, **one}) for split in SPLITS for one in self.shards.get(split, []))
+
+
+_LAYOUT, _SHARD = TypeAdapter(_Layout), TypeAdapter(Shard)
 
 
 class Dataset:
@@ -69,11 +98,19 @@ class Dataset:
         self.path = Path(out)
         self.description: Mapping[str, Any] = read_description(self.path)
         try:
-            self.schema = Schema.from_json(self.description["schema"])
-            self.shards = tuple(Shard(split, **shard) for split in SPLITS for shard in self.description["shards"].get(split, []))
-            self.members: dict[str, str] = dict(self.description["members"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(f"{self.path / DESCRIPTION}: not as a build writes it ({error!r})") from error
+            layout = _LAYOUT.validate_python(
+                {name: self.description.get(name) for name in ("schema", "members", "inputs", "shards")}
+            )
+            self.shards = tuple(layout.listed())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DatasetError(f"{self.path / DESCRIPTION}: not as a build writes it ({place}: {first['msg']})") from error
+        self.schema, self.members, self._inputs = layout.schema, layout.members, layout.inputs
+        for extension, name in self.members.items():
+            field = self.schema.fields.get(name)
+            if field is None or extension.rpartition(".")[2] not in FORMATS or not holds(format_of(extension), field.kind):
+                raise DatasetError(f"{self.path / DESCRIPTION}: the member {extension!r} cannot hold the field {name!r}")
 
     @property
     def checksum(self) -> str:
@@ -84,7 +121,7 @@ class Dataset:
     def codec(self) -> Codec:
         """The codec that decodes the members of this dataset."""
         members = {extension: (name, format_of(extension)) for extension, name in self.members.items()}
-        return Codec(self.schema, members, tuple(self.description["inputs"]))
+        return Codec(self.schema, members, self._inputs)
 
     def shards_of(self, split: str) -> tuple[Shard, ...]:
         """The shards of one split, in order. Raises DatasetError for a split that the dataset does not have."""
@@ -99,6 +136,11 @@ class Dataset:
         index = ShardIndex.read(self.path / shard.index_file)
         if len(index) != shard.records:
             raise DatasetError(f"{shard.index_file}: {len(index)} rows, but the dataset has {shard.records} records there")
+        wanted = index_schema(self.codec.extensions, self.codec.measures, self.schema.metadata)
+        if not index.table.schema.equals(wanted) or any(column.null_count for column in index.table.columns):
+            raise DatasetError(
+                f"{shard.index_file}: its columns are not those of the dataset; run `mmdata validate` on the folder"
+            )
         return index
 
     def open_shard(self, shard: Shard) -> ShardReader:
@@ -109,8 +151,8 @@ class Dataset:
         """Return what is in no shard: row, key, kind, stage, reason, detail. Raises DatasetError for a damaged table."""
         path = self.path / "rejects.parquet"
         try:
-            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowException) as error:
+            rows: list[dict[str, Any]] = read_table(path).to_pylist()
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise DatasetError(f"{path}: cannot be read ({error})") from error
         return rows
 

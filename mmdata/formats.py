@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmdata.dsp.ogg import with_serial_number
 from mmdata.errors import RecordError
+from mmdata.payload_heads import check_values, picture_to_decode, read_npy
 from mmdata.values import Array, Audio, Image, Kind, Text, V, Video
 
 
@@ -41,7 +42,7 @@ class _Picture(Format[Image]):
 
         # A damaged payload gives None, or an exception, depending on where the damage is.
         try:
-            pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR_RGB)
+            pixels = cv2.imdecode(np.frombuffer(picture_to_decode(payload, self.format), np.uint8), cv2.IMREAD_COLOR_RGB)
         except cv2.error as error:
             raise RecordError("picture cannot be decoded", str(error)) from error
         if pixels is None:
@@ -107,7 +108,9 @@ class _Recording(Format[Audio]):
         import soundfile
 
         try:
-            samples, rate = soundfile.read(BytesIO(payload), dtype="float32", always_2d=True)
+            with soundfile.SoundFile(BytesIO(payload)) as file:
+                check_values(file.frames * file.channels)
+                samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
         except soundfile.LibsndfileError as error:
             raise RecordError("recording cannot be decoded", str(error)) from error
         return Audio(np.ascontiguousarray(samples.T), rate)
@@ -196,10 +199,7 @@ class Npy(Format[Array]):
 
     def decode(self, payload: bytes) -> Array:
         """Return the array; an array of objects is refused."""
-        try:
-            return Array(np.load(BytesIO(payload), allow_pickle=False))
-        except (ValueError, EOFError, OSError) as error:
-            raise RecordError("array cannot be decoded", str(error)) from error
+        return Array(read_npy(payload))
 
 
 class Mp4(Format[Video]):

@@ -16,6 +16,14 @@ from mmdata.errors import RecipeError
 
 Place = tuple[str | int, ...]
 
+_LARGEST = 1 << 18
+_DEEPEST = 50
+_DEEPEST_SETTING = 20
+_OPENING = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_NO_YAML = (ValueError, RecursionError, yaml.YAMLError)
+"""What the YAML library raises on texts that are no YAML, or stand for values that do not exist."""
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -56,22 +64,33 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     """
     numbers: dict[Place, int] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, yaml.AliasToken):
-                raise RecipeError(f"{path}:{token.start_mark.line + 1}: aliases (*{token.value}) are not taken in recipes")
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
+        if path.stat().st_size > _LARGEST:
+            raise RecipeError(f"{path}: has more than {_LARGEST} bytes, which no recipe needs; is it the right file?")
+        node, data = _plain_data(path.read_text(encoding="utf-8-sig"))
         _note_lines(node, (), numbers, path)
-        data = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RecipeError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, *_NO_YAML) as error:
         raise RecipeError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: a recipe is a mapping with name, source, fields and stages")
     return data, Lines(str(path), numbers)
+
+
+def _plain_data(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return the node of a YAML text and its plain data. Raises one of `_NO_YAML`, for aliases and objects as well."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise yaml.MarkedYAMLError(problem=f"aliases (*{token.value}) are not taken", problem_mark=token.start_mark)
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        # The library takes time by the square of the depth, so it must not be let go on.
+        if depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {_DEEPEST}", problem_mark=token.start_mark)
+    loader = yaml.SafeLoader(text)
+    node = loader.get_single_node()
+    return node, loader.construct_document(node) if node is not None else None
 
 
 def _note_lines(node: yaml.Node | None, path: Place, numbers: dict[Place, int], file: Path) -> None:
@@ -98,11 +117,11 @@ def apply_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str
     changed: dict[str, Any] = dict(data)
     for setting in settings:
         key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
+        if not equals or not key.strip() or key.count(".") > _DEEPEST_SETTING:
             raise RecipeError(f"--set {setting}: write it as KEY=VALUE, for instance --set source.path=corpus/manifest.jsonl")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            _, value = _plain_data(text)
+        except _NO_YAML as error:
             raise RecipeError(f"--set {setting}: the value is not valid YAML: {error}") from error
         changed = _with(changed, key.strip().split("."), value, setting)
     return changed
@@ -122,17 +141,19 @@ def _with(data: object, path: list[str], value: object, setting: str) -> Any:  #
 
 def _with_stage(stages: list[Any], path: list[str], value: object, setting: str) -> list[Any]:
     items = [dict.fromkeys([item]) if isinstance(item, str) else item for item in stages]
-    names = [next(iter(item)) if isinstance(item, dict) and item else "" for item in items]
-    if path[0].isdigit() and int(path[0]) < len(items):
+    names = [str(next(iter(item))) if isinstance(item, dict) and len(item) == 1 else "" for item in items]
+    numbers = [str(number) for number in range(len(items))]
+    if path[0] in numbers:
         number, rest = int(path[0]), path[1:]
     else:
         name, rest = ".".join(path[:2]), path[2:]
         if names.count(name) != 1:
             raise RecipeError(f"--set {setting}: the recipe has {names.count(name)} stages {name!r}; name one by its number")
         number = names.index(name)
-    if not rest:
-        raise RecipeError(f"--set {setting}: name the option of the stage to set")
-    items[number] = {names[number]: _with(items[number][names[number]] or {}, rest, value, setting)}
+    if not rest or not names[number]:
+        raise RecipeError(f"--set {setting}: name a stage and its option, as in stages.image.resize.size=128")
+    (held,) = items[number].values()
+    items[number] = {names[number]: _with(held or {}, rest, value, setting)}
     return items
 
 

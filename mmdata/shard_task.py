@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from mmdata.codec import Codec
 from mmdata.engines.base import Casualties, Casualty, Watch
-from mmdata.errors import RecordError
+from mmdata.errors import MmdataError, RecordError
 from mmdata.files import publish, publishing
 from mmdata.ingest import Ingest
 from mmdata.pipeline import Pipeline
@@ -26,6 +26,8 @@ from mmdata.record import Record, Reject
 from mmdata.shards.index import ShardInfo, index_schema, parquet_bytes, write_index
 from mmdata.shards.tar import TarWriter
 from mmdata.stages.base import Stage
+
+_LONGEST_DETAIL = 2000
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -58,7 +60,7 @@ def rejects_table(rejects: Iterable[RowReject]) -> pa.Table:
     """Return rejects as a table with the columns of `rejects.parquet`."""
     rows = [
         {"row": one.row, "key": one.key, "stage": one.stage}
-        | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail}
+        | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail[:_LONGEST_DETAIL]}
         for one in rejects
     ]
     return pa.Table.from_pylist([{name: _printable(value) for name, value in row.items()} for row in rows], schema=REJECTS_SCHEMA)
@@ -99,7 +101,10 @@ class RowRunner:
         """Yield what became of one row."""
         try:
             record = self._ingest(planned)
-        except (RecordError, MemoryError) as error:
+        except Exception as error:
+            if isinstance(error, MmdataError) and not isinstance(error, RecordError):
+                raise
+            # Whatever a row holds costs the row, never the build.
             yield RowReject(planned.row, planned.source_key, "source", Reject.of(error, "source"))
             return
         yield from self._pipeline(record, watch)

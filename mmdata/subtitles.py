@@ -11,7 +11,7 @@ import re
 from mmdata.errors import RecordError
 from mmdata.values import Segment
 
-_CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
+_CLOCK = r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})[.,]([0-9]{1,3})"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 _NO_CUES = ("WEBVTT", "NOTE", "STYLE", "REGION")

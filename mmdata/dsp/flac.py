@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 STREAM_INFO_END = 42  # "fLaC", a block header of 4 bytes, 34 bytes of stream information
 _LONGEST_HEADER = 16
+_LARGEST_TAIL = 1 << 24  # bytes; the last frame and the tags after it, beyond which nothing is searched
 _LONGEST_FRAME = 1 << 18  # bytes; what is left of a file after more than that is no frame
 
 
@@ -40,8 +41,8 @@ def last_frame(data: bytes) -> LastFrame | None:
 def _last_header(data: bytes, sync: bytes) -> tuple[int, int]:
     """Return where the last frame that begins with `sync` begins, and the number of samples up to its end; -1 for none."""
     block_size = int.from_bytes(data[8:10], "big")
-    position = len(data)
-    while (position := data.rfind(sync, STREAM_INFO_END, position)) >= 0:
+    position, least = len(data), max(STREAM_INFO_END, len(data) - _LARGEST_TAIL)
+    while (position := data.rfind(sync, least, position)) >= 0:
         end = _end_of_frame(data[position : position + _LONGEST_HEADER], block_size)
         if end is not None:
             return position, end

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mmdata.dsp.video_file import View, open_video, upright
 from mmdata.dsp.video_sound import read_sound_track
 from mmdata.errors import RecordError
+from mmdata.payload_heads import check_values
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -124,9 +125,11 @@ def read_mp4(payload: bytes, *, sound: bool = True) -> Clip:
     Raises RecordError for a file that is damaged.
     """
     with open_video(payload) as file:
-        frames, stamps = [], []
+        frames, stamps, values = [], [], 0
         for frame in file.frames(0.0):
             assert frame.pts is not None
+            values += 3 * frame.width * frame.height
+            check_values(values)
             frames.append(upright(file, frame, View())[0])
             stamps.append(frame.pts * _exact(frame.time_base))
         if not frames or len(frames) != (file.video.frames or len(frames)):
@@ -150,4 +153,6 @@ def _sound_of(payload: bytes) -> tuple[NDArray[np.float32] | None, int]:
     with open_video(payload) as file:
         assert file.sound is not None
         seconds = float((file.sound.duration or 0) * _exact(file.sound.time_base))
+        context = file.sound.codec_context
+        check_values(round(seconds * context.sample_rate) * context.channels)
         return read_sound_track(file, 0.0, seconds) or (None, 0)

@@ -33,11 +33,13 @@ def with_serial_number(stream: bytes, serial: int) -> bytes:
     """Return a whole Ogg file in which every page has this serial number. Raises ValueError where it is not one."""
     pages, position = [], 0
     while position < len(stream):
+        if len(stream) - position < _HEADER.size:
+            raise ValueError(f"no Ogg page stands whole at byte {position}")
         capture, *_, segments = _HEADER.unpack_from(stream, position)
-        if capture != b"OggS":
-            raise ValueError(f"no Ogg page at byte {position}")
         lengths = stream[position + _HEADER.size : position + _HEADER.size + segments]
         end = position + _HEADER.size + segments + sum(lengths)
+        if capture != b"OggS" or end > len(stream):
+            raise ValueError(f"no Ogg page stands whole at byte {position}")
         page = bytearray(stream[position:end])
         page[_SERIAL] = struct.pack("<I", serial)
         page[_CHECKSUM] = bytes(4)

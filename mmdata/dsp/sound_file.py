@@ -20,6 +20,9 @@ from mmdata.errors import RecordError
 SoundFormat = Literal["WAV", "AIFF", "FLAC", "OGG", "MP3"]
 Samples = NDArray[np.float32]
 
+_MOST_SAMPLES = 1 << 29
+"""Samples times channels: 2 GiB once they are decoded. A few bytes of FLAC can stand for that many."""
+
 
 @dataclass(frozen=True)
 class SoundFile:
@@ -103,8 +106,12 @@ def _decode(file: SoundFile, max_seconds: float) -> tuple[Samples, int]:
             # A FLAC file without a single frame states no length; libsndfile then takes it to be endless.
             if file.format == "FLAC" and not flac.stated_samples(file.data):
                 return np.empty((0, sound.channels), np.float32), rate
+            if rate <= 0:
+                raise RecordError("recording is damaged", f"its rate is {rate} Hz")
             if stated > max_seconds * rate:
                 raise RecordError("recording is too long", f"{stated / rate:.1f} seconds, at most {max_seconds:g} are taken")
+            if stated * sound.channels > _MOST_SAMPLES:
+                raise RecordError("recording has too many samples", f"{stated} in {sound.channels} channels")
             samples: Samples = sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise RecordError(_what_is_wrong(file), str(error.error_string)) from error

@@ -6,7 +6,7 @@ Arrays stay as narrow as they are stored: 16-bit samples and 32-bit ids are wide
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
+from mmdata.payload_heads import check_values, picture_to_decode, read_npy
 from mmdata.schema import FieldType
 
 Decoded = NDArray[Any] | str
@@ -28,7 +29,7 @@ def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Deco
     format_ = extension.rpartition(".")[2]
     match type_.kind:
         case "image":
-            return _jpeg if format_ == "jpg" else _picture
+            return _jpeg if format_ == "jpg" else partial(_picture, format_=format_)
         case "video":
             return _clip_decoder(extension, type_)
         case "audio":
@@ -47,6 +48,7 @@ def _jpeg(payload: memoryview) -> NDArray[np.uint8]:
 
     if not payload:
         return _no_picture()
+    picture_to_decode(payload, "jpg")
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(payload, "RGB", fastdct=False, fastupsample=False)
     except ValueError as error:
@@ -54,14 +56,14 @@ def _jpeg(payload: memoryview) -> NDArray[np.uint8]:
     return pixels
 
 
-def _picture(payload: memoryview) -> NDArray[np.uint8]:
+def _picture(payload: memoryview, format_: str) -> NDArray[np.uint8]:
     """Return pixels uint8 [height, width, 3] of a PNG or WebP file."""
     import cv2
 
     if not payload:
         return _no_picture()
     try:
-        pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR_RGB)
+        pixels = cv2.imdecode(np.frombuffer(picture_to_decode(payload, format_), np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise RecordError("picture cannot be decoded", str(error)) from error
     if pixels is None:
@@ -85,7 +87,8 @@ def _recording(payload: memoryview, dtype: str, type_: FieldType, seconds: float
                 raise RecordError("recording has another rate", f"{file.samplerate} Hz, not {type_.rate}")
             if channels_of(type_) not in (None, file.channels):
                 raise RecordError("recording has other channels", f"{file.channels}, not {channels_of(type_)}")
-            frames = -1 if seconds is None else max(1, round(seconds * file.samplerate))
+            frames = file.frames if seconds is None else min(file.frames, max(1, round(seconds * file.samplerate)))
+            check_values(frames * file.channels)
             samples: NDArray[np.int16 | np.float32] = file.read(frames, dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise RecordError("recording cannot be decoded", str(error)) from error
@@ -145,23 +148,8 @@ def _array(payload: memoryview, type_: FieldType) -> NDArray[Any]:
 
 def _loaded(payload: memoryview) -> NDArray[Any]:
     """Return the array of an npy file, in this machine's byte order."""
-    try:
-        # The length of the header stands in the ninth and tenth byte in version 1.0, the one that a build writes.
-        size = 10 + int.from_bytes(payload[8:10], "little")
-        shape, fortran, dtype = _npy_header(bytes(payload[:size]))
-        array = np.frombuffer(payload, dtype, offset=size).reshape(shape, order="F" if fortran else "C")
-    except (ValueError, TypeError, EOFError, OSError) as error:
-        raise RecordError("array cannot be decoded", str(error)) from error
-    return array.astype(dtype.newbyteorder("="))
-
-
-@lru_cache(maxsize=4096)
-def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read shape, order and dtype. Reading one takes longer than all else for a small array, and most headers come again."""
-    file = BytesIO(header)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("the npy file is not of version 1.0")
-    return np.lib.format.read_array_header_1_0(file)
+    array = read_npy(payload)
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

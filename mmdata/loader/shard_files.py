@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mmdata.dataset import Dataset, Shard
 from mmdata.errors import DatasetError, RecordError
 from mmdata.loader.recent import Recent
+from mmdata.parquet import check_plain_file
 from mmdata.schema import Schema
 
 OPEN_FILES = 128
@@ -71,7 +72,9 @@ class _OpenFile:
     """A file that is closed when the last thread has let go of it."""
 
     def __init__(self, path: Path) -> None:
+        check_plain_file(path)
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self.size = os.fstat(self.descriptor).st_size
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -138,6 +141,8 @@ class ShardFiles:
         return [found[member] for member in range(len(offsets))]
 
     def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> bytes:
+        if end > file.size:
+            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {file.size} on")
         try:
             block = os.pread(file.descriptor, end - start, start)
         except OSError as error:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter
 
 from mmdata.errors import DatasetError
+from mmdata.parquet import check_plain_file, read_table
 from mmdata.schema import ScalarName
 
 _TYPES: dict[str, pa.DataType] = {
@@ -29,11 +31,15 @@ _METADATA_KEY = b"mmdata"
 class ShardInfo:
     """What the index file says of its tar: the task that made it, the build it belongs to, its records, size and sha256."""
 
-    task: str
+    task: Annotated[str, Field(pattern=r"^(train|val|test)-[0-9]{6,}$")]
     fingerprint: str
     records: int
     bytes: int
     sha256: str
+
+
+_INFO = TypeAdapter(ShardInfo)
+"""Files are named after the task, so what an index says of it is held to the form of such a name."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,11 @@ class ShardIndex:
     def read(cls, path: Path) -> ShardIndex:
         """Read an index file. Raises DatasetError where it is missing or damaged."""
         try:
-            table = pq.read_table(path, memory_map=False)
-            info = ShardInfo(**json.loads(table.schema.metadata[_METADATA_KEY]))
+            table = read_table(path)
+            info = _info(table.schema)
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        except _DAMAGE as error:
             raise DatasetError(f"{path}: the index of this shard is damaged ({error})") from error
         return cls(table, info)
 
@@ -91,8 +97,9 @@ class ShardIndex:
     def read_info(path: Path) -> ShardInfo | None:
         """Return only what an index file says of its tar; None where the file is missing or damaged."""
         try:
-            return ShardInfo(**json.loads(pq.read_schema(path).metadata[_METADATA_KEY]))
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+            check_plain_file(path)
+            return _info(pq.read_schema(path))
+        except _DAMAGE:
             return None
 
     def __len__(self) -> int:
@@ -107,3 +114,11 @@ class ShardIndex:
         """Return where the members of this extension stand, one a record."""
         parts = (self.column(f"{extension}.{part}") for part in ("offset", "size", "crc32"))
         return [Member(offset, size, crc32) for offset, size, crc32 in zip(*parts, strict=True)]
+
+
+_DAMAGE = (pa.ArrowException, OSError, KeyError, TypeError, ValueError)
+
+
+def _info(schema: pa.Schema) -> ShardInfo:
+    """Read what an index file says of its tar. Raises one of `_DAMAGE`."""
+    return _INFO.validate_json(schema.metadata[_METADATA_KEY], strict=True)

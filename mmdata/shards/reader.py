@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from mmdata.errors import DatasetError
+from mmdata.parquet import check_plain_file
 from mmdata.shards.index import Member
 
 
@@ -18,15 +19,18 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            check_plain_file(path)
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
             raise DatasetError(f"{path}: the shard cannot be opened ({error.strerror})") from error
+        self._size = os.fstat(self._descriptor).st_size
 
     def read(self, member: Member) -> bytes:
         """Return a payload. Raises DatasetError where the file ends early or the checksum differs."""
+        # Reading takes memory for all that is asked for, so a size that the file does not have is never asked for.
+        if min(member.offset, member.size) < 0 or member.offset + member.size > self._size:
+            raise DatasetError(f"{self.path}: the file does not reach from byte {member.offset} over {member.size} bytes")
         payload = os.pread(self._descriptor, member.size, member.offset)
-        if len(payload) != member.size:
-            raise DatasetError(f"{self.path}: the file ends before byte {member.offset + member.size}")
         if zlib.crc32(payload) != member.crc32:
             raise DatasetError(f"{self.path}: the payload at byte {member.offset} is damaged (its crc32 differs)")
         return payload

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class SourceConfig(BaseModel):
     """Base of the `source` part of a recipe: which corpus, and how its rows are found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_bytes: int = Field(1 << 31, ge=1, description="largest file of this machine that a row may name, in bytes")
 
     @property
     def columns_are_files(self) -> bool:

@@ -73,7 +73,7 @@ class FilesSource:
     def __init__(self, config: Files) -> None:
         """List the folder. Raises SourceError."""
         root = _checked(config.path)
-        self._folder = LocalFolder(root)
+        self._folder = LocalFolder(root, config.max_bytes)
         self._rows, self.left_out = _grouped(config, root)
         if not self._rows:
             hint = f"; left out: {', '.join(self.left_out[:3])}" if self.left_out else ""

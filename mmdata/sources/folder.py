@@ -28,12 +28,13 @@ class Folder(Protocol):
 class LocalFolder:
     """A folder on this machine. With `outside`, paths may lead out of it; else they may not, through links included."""
 
-    def __init__(self, root: Path, *, outside: bool = False) -> None:
+    def __init__(self, root: Path, max_bytes: int, *, outside: bool = False) -> None:
         self._root = os.path.realpath(root)
+        self._max_bytes = max_bytes
         self._outside = outside
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes. Raises RecordError where it is missing, unreadable, not a file, or outside."""
+        """Return a file's bytes. Raises RecordError where it is missing, unreadable, not a file, too large, or outside."""
         check_path(path)
         try:
             place = os.path.realpath(os.path.join(self._root, path))  # noqa: PTH118 - pathlib has no such order
@@ -41,8 +42,12 @@ class LocalFolder:
                 detail = f"{path!r} leads to {place!r}; a manifest may name such files where source.outside is true"
                 raise RecordError("path leads outside of the corpus", detail)
             # Opening a pipe would wait for ever, so what is no plain file is turned away before.
-            if not stat.S_ISREG(os.stat(place).st_mode):  # noqa: PTH116 - a Path for each file costs more than the call
+            found = os.stat(place)  # noqa: PTH116 - a Path for each file costs more than the call
+            if not stat.S_ISREG(found.st_mode):
                 raise RecordError("path is not a file", repr(path))
+            if found.st_size > self._max_bytes:
+                detail = f"{path!r} has {found.st_size} bytes, more than source.max_bytes = {self._max_bytes}"
+                raise RecordError("file is too large", detail)
             with open(place, "rb") as file:  # noqa: PTH123 - the same
                 return file.read()
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -111,14 +116,14 @@ def remote(url: str) -> tuple[AbstractFileSystem, str]:
     return system, path
 
 
-def folder_around(path: str, *, outside: bool) -> Folder:
+def folder_around(path: str, max_bytes: int, *, outside: bool) -> Folder:
     """Return the folder in which a manifest stands. Raises SourceError."""
     if not is_url(path):
-        return LocalFolder(Path(path).parent, outside=outside)
+        return LocalFolder(Path(path).parent, max_bytes, outside=outside)
     from fsspec.implementations.local import LocalFileSystem
 
     system, place = remote(path)
     root = place.rpartition("/")[0]
     if isinstance(system, LocalFileSystem):
-        return LocalFolder(Path(root), outside=outside)
+        return LocalFolder(Path(root), max_bytes, outside=outside)
     return RemoteFolder(system, root)

@@ -70,7 +70,7 @@ class ManifestSource:
         _check_columns(config, self._table.columns)
         if not len(self._table):
             raise SourceError(f"{config.path}: the manifest has no rows; set source.path to one that has")
-        self._folder = folder_around(config.path, outside=config.outside)
+        self._folder = folder_around(config.path, config.max_bytes, outside=config.outside)
 
     def __reduce__(self) -> tuple[Callable[[Manifest], ManifestSource], tuple[Manifest]]:
         return ManifestSource, (self._config,)

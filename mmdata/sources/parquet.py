@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmdata.errors import RecordError, SourceError
+from mmdata.parquet import read_groups
 from mmdata.sources.raw_file import RawFile
+
+_FEW_ROWS = 1 << 20
 
 
 class ParquetTable:
@@ -25,6 +28,9 @@ class ParquetTable:
             self.columns = tuple(self._parquet.schema_arrow.names)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise SourceError(f"{raw.name}: is no readable Parquet file: {error}") from error
+        # Rows that differ take a byte each at least; a footer can promise any number.
+        if min(counts, default=0) < 0 or sum(counts) > _FEW_ROWS + raw.size:
+            raise SourceError(f"{raw.name}: is no readable Parquet file: {sum(counts)} rows cannot stand in {raw.size} bytes")
         self._bounds = np.cumsum([0, *counts])
         self._latest: tuple[int, list[pa.ChunkedArray]] | None = None
 
@@ -39,11 +45,11 @@ class ParquetTable:
             return {name: column[place].as_py() for name, column in zip(self.columns, self._group(number), strict=True)}
         except UnicodeDecodeError as error:
             raise RecordError("row is not UTF-8", f"row {index} of the manifest: {error.reason}") from error
-        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError, IndexError) as error:
             raise RecordError("row cannot be read", f"row group {number} of the manifest: {error}") from error
 
     def _group(self, number: int) -> list[pa.ChunkedArray]:
         if self._latest is None or self._latest[0] != number:
             self._latest = None  # frees the group before, so that two never stand in memory
-            self._latest = number, self._parquet.read_row_group(number).columns
+            self._latest = number, read_groups(self._parquet, [number]).columns
         return self._latest[1]

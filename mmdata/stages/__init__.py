@@ -59,7 +59,7 @@ def stage_class(name: str) -> type[Stage]:
     module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for what is no name of a module
         hint = "" if name in STAGES else "; a module of your own must be installed, or its folder on PYTHONPATH"
         raise RecipeError(f"stage {name!r} cannot be imported: {error}{hint}") from error
     if not (isinstance(found, type) and issubclass(found, Stage)):

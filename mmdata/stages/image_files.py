@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from mmdata.errors import RecordError, is_memory_error
+from mmdata.payload_heads import png_pixels
 from mmdata.stages.image_colour import corrected, rgb_pixels, to_eight_bits
 
 _ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 258, 262
@@ -132,7 +133,7 @@ def _pixels_of(file: RasterFile, background: str) -> NDArray[np.uint8]:
         return corrected(_jpeg_pixels(file), profile)
     plain = mode == "RGB" and not file.header.has_transparency_data and getattr(file.header, "n_frames", 1) == 1
     if plain and (file.format == "WEBP" or (file.format == "PNG" and _bits_of(file) == 8)):
-        return corrected(_opencv_pixels(file.data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION), profile)
+        return corrected(_opencv_pixels(file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION), profile)
     file.header.load()
     return rgb_pixels(_eight_bit_picture(file), background)
 
@@ -146,7 +147,8 @@ def _jpeg_pixels(file: RasterFile) -> NDArray[np.uint8]:
     return np.asarray(file.header.convert("RGB"))
 
 
-def _opencv_pixels(data: bytes, flags: int) -> Any:  # noqa: ANN401 - uint8 or uint16
+def _opencv_pixels(file: RasterFile, flags: int) -> Any:  # noqa: ANN401 - uint8 or uint16
+    data = png_pixels(file.data) if file.format == "PNG" else file.data
     pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise ValueError("the pixels cannot be decoded")
@@ -159,7 +161,7 @@ def _eight_bit_picture(file: RasterFile) -> Pillow.Image:
     if header.mode.startswith("I;16"):
         picture = _grey_picture(header, bits)
     elif bits == 16 and header.mode in ("RGB", "RGBA"):  # Pillow would cut the lower 8 bits off
-        pixels = _opencv_pixels(file.data, cv2.IMREAD_UNCHANGED)
+        pixels = _opencv_pixels(file, cv2.IMREAD_UNCHANGED)
         order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
         picture = Pillow.fromarray(to_eight_bits(cast("NDArray[np.uint16]", cv2.cvtColor(pixels, order))))
     else:

@@ -18,6 +18,7 @@ from PIL import ImageFont
 
 from mmdata.errors import RecipeError, RecordError
 from mmdata.lineage import Affine
+from mmdata.stages.image_svg_work import check_work
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
@@ -25,6 +26,8 @@ _CUT_OFF = (3, 5)  # expat: no element found, unclosed token
 _PIXELS = {"": 1.0, "px": 1.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4, "pt": 96 / 72, "pc": 16.0, "em": 16.0, "ex": 8.0}
 _LENGTH = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(%|[a-z]*)\s*")
 _EMBEDDED = re.compile(r"\s*data:image/(png|jpe?g|gif|webp);base64,", re.IGNORECASE)
+_RASTER = ("PNG", "JPEG", "GIF", "WEBP")
+_LARGEST = 1 << 25
 _DEFAULT_SIZE = (300.0, 150.0)  # CSS: of a replaced element that says nothing
 
 
@@ -50,6 +53,7 @@ def draw(data: bytes, long_side: int, fonts: tuple[str, ...], max_pixels: int) -
     """
     root = _parsed(data)
     _cut_references(root, max_pixels)
+    check_work(root)
     if not fonts and any("".join(text.itertext()).strip() for text in root.iter(f"{_SVG}text")):
         raise RecordError("vector picture holds text", "text is drawn only with fonts that the option svg_fonts names")
     width, height = _viewport(root)
@@ -62,11 +66,15 @@ def draw(data: bytes, long_side: int, fonts: tuple[str, ...], max_pixels: int) -
 
 def _parsed(data: bytes) -> ET.Element:
     """Parse the file. Expat loads no external entity, and stops at entities that blow up."""
+    if len(data) > _LARGEST:
+        raise RecordError("vector picture is too large", f"{len(data)} bytes, at most {_LARGEST} are read")
     try:
         root = ET.fromstring(data)  # noqa: S314 - see the docstring
     except ET.ParseError as error:
         reason = "picture is truncated" if error.code in _CUT_OFF else "picture is damaged"
         raise RecordError(reason, f"SVG: {error}") from error
+    except (LookupError, ValueError) as error:  # an encoding that is not known, or not taken
+        raise RecordError("picture is damaged", f"SVG: {error}") from error
     if root.tag != f"{_SVG}svg":
         raise RecordError("not a known picture format", f"XML with the root element {root.tag}")
     return root
@@ -88,7 +96,7 @@ def _check_embedded(target: str, max_pixels: int) -> None:
     if found is None:
         raise RecordError("vector picture embeds what cannot be drawn", target[:40])
     try:
-        with Pillow.open(io.BytesIO(base64.b64decode(target[found.end() :]))) as picture:
+        with Pillow.open(io.BytesIO(base64.b64decode(target[found.end() :])), formats=_RASTER) as picture:
             width, height = picture.size
     except Pillow.DecompressionBombError as error:
         raise RecordError("picture has too many pixels", f"it embeds one: {error}") from error

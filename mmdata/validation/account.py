@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmdata.dataset import DESCRIPTION
+from mmdata.parquet import read_table
 from mmdata.shard_task import REJECTS_SCHEMA
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Notes, shown
@@ -66,7 +66,7 @@ def _read_rejects(out: Path, notes: Notes) -> pa.Table | None:
     if not (out / REJECTS).is_file():
         return None
     try:
-        table = pq.read_table(out / REJECTS, memory_map=False)
+        table = read_table(out / REJECTS)
         is_whole = table.schema.remove_metadata().equals(REJECTS_SCHEMA)
         if is_whole:
             for name in ("row", "kind", "key", "stage", "reason", "detail"):

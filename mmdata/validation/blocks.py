@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from mmdata.payload_heads import MOST_VALUES
 from mmdata.shards.tar import BLOCK, END, header, padding
 from mmdata.validation.findings import Notes
 
 _SIZE = re.compile(rb"[0-7]{11}")
+_LARGEST_PAYLOAD = 8 * MOST_VALUES + BLOCK  # an array of the widest numbers, and its header
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ class BlockReader:
 
     def _found(self, offset: int, name: str, size: int) -> Found | None:
         end = offset + size
+        if size > _LARGEST_PAYLOAD:
+            self._of(name).error("blocks", f"its payload of {size} bytes at byte {offset} is larger than any that can be decoded")
+            return None
         if end + padding(size) > self._size:
             self._of(name).error("blocks", f"its payload of {size} bytes at byte {offset} goes beyond the end of the file")
             return None

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from mmdata.validation.figures import clip, picture, sound
+from mmdata.validation.figures import MOST_MARKS, clip, picture, sound
 from mmdata.validation.page import escaped
 from mmdata.validation.samples import Sample
 from mmdata.values import Array, Audio, Box, FrameBox, Image, Kind, Point, Segment, Span, Text, Tokens, Value, Video
 
 _LONGEST_TEXT = 4000
 _MOST_NOTES = 20
+_LONGEST_LABEL = 80
 _ORDER: tuple[Kind, ...] = ("image", "video", "audio", "text", "tokens", "array")
 
 
 def card(sample: Sample) -> str:
     """Return one record as HTML."""
     record = sample.record
-    badge = f'<span class="badge">{escaped(sample.shard.split)} · row {record.origin.row}</span>'
+    badge = f'<span class="badge">{escaped(sample.shard.split)} · row {escaped(record.origin.row)}</span>'
     parts = [f"<header><h3>{escaped(record.key)}</h3>{badge}</header>"]
     for name, value in sorted(record.fields.items(), key=lambda item: (_ORDER.index(item[1].kind), item[0])):
         label = f'<p class="label">{escaped(name)}{escaped(_extent(value))}</p>'
@@ -66,11 +67,11 @@ def _extent(value: Value) -> str:
 
 def _highlighted(value: Text) -> str:
     """Return a text in which every character that lies in a span is marked, with the labels of its spans."""
-    text = value.text[:_LONGEST_TEXT]
-    borders = sorted({0, len(text), *(min(place, len(text)) for span in value.spans for place in (span.start, span.end))})
+    text, spans = value.text[:_LONGEST_TEXT], value.spans[:MOST_MARKS]
+    borders = sorted({0, len(text), *(min(max(place, 0), len(text)) for span in spans for place in (span.start, span.end))})
     parts = []
     for start, end in pairwise(borders):
-        labels = [span.label for span in value.spans if span.start <= start and end <= span.end]
+        labels = [span.label[:_LONGEST_LABEL] for span in spans if span.start <= start and end <= span.end]
         inner = escaped(text[start:end])
         parts.append(f'<mark title="{escaped(", ".join(labels))}">{inner}</mark>' if labels else inner)
     return "".join(parts) + (" …" if len(value.text) > len(text) else "")

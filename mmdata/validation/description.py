@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,16 +11,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmdata.codec import Codec
-from mmdata.dataset import DESCRIPTION, FORMAT, SPLITS, Shard
+from mmdata.dataset import DESCRIPTION, FORMAT, SHARD_NAME, SPLITS, Shard
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
 from mmdata.formats import DEFAULTS, FORMATS, format_of, holds
+from mmdata.parquet import check_plain_file
 from mmdata.schema import Schema
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.strict_json import strict_json
 from mmdata.values import Kind
-
-SHARD_NAME = re.compile(r"(train|val|test)-([0-9]{6})\.tar")
 
 _Split = Literal["train", "val", "test"]
 _Scalar = Literal["str", "int", "float", "bool", "json"]
@@ -115,6 +113,7 @@ def read_promises(out: Path, notes: Notes) -> Promised:
     path = out / DESCRIPTION
     notes.covered("description")
     try:
+        check_plain_file(path)
         content = path.read_bytes()
     except FileNotFoundError as error:
         hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"

@@ -16,6 +16,8 @@ _TYPES = {
     "mp4": "video/mp4",
 }  # fmt: skip
 _COLUMNS = 300
+MOST_MARKS = 200
+"""Annotations of one kind that are drawn; more would hide what they mark."""
 
 
 def data_uri(payload: bytes, format_name: str) -> str | None:
@@ -58,11 +60,11 @@ def picture(value: Image, payload: bytes, format_name: str) -> str:
     marks = "".join(
         f'<rect class="box" x="{box.left:.2f}" y="{box.top:.2f}" width="{box.right - box.left:.2f}"'
         f' height="{box.bottom - box.top:.2f}"><title>{escaped(box.label)}</title></rect>'
-        for box in value.boxes
+        for box in value.boxes[:MOST_MARKS]
     ) + "".join(
         f'<circle class="point" cx="{point.x:.2f}" cy="{point.y:.2f}" r="{max(width, height) / 80:.2f}">'
         f"<title>{escaped(point.label)}</title></circle>"
-        for point in value.points
+        for point in value.points[:MOST_MARKS]
     )
     return (
         f'<div class="picture"><svg viewBox="0 0 {width} {height}" role="img">'
@@ -89,7 +91,7 @@ def sound(value: Audio, payload: bytes, format_name: str) -> str:
         f'<rect class="segment" x="{100 * segment.start / seconds:.3f}" y="0"'
         f' width="{100 * max(0.0, segment.end - segment.start) / seconds:.3f}" height="40">'
         f"<title>{escaped(segment.label)}</title></rect>"
-        for segment in value.segments
+        for segment in value.segments[:MOST_MARKS]
     )
     uri = data_uri(payload, format_name)
     player = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdata.errors import DatasetError
+from mmdata.errors import DatasetError, RecordError
 from mmdata.files import publish
 from mmdata.keys import is_key
 from mmdata.lineage import Step
@@ -65,9 +65,13 @@ def _content(value: Value) -> dict[str, Any]:
 
 
 def _note(kind: str, note: object, steps: Sequence[Step]) -> dict[str, Any]:
+    """Return an annotation with its place in the raw data. Raises RecordError for a lineage that cannot be undone."""
     values: Sequence[Any] = list(vars(note).values())
-    back = raw_places(kind, steps)
-    return dict(vars(note)) | ({"raw": back(values)} if back is not None and steps else {})
+    try:
+        back = raw_places(kind, steps)
+        return dict(vars(note)) | ({"raw": back(values)} if back is not None and steps else {})
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise RecordError("lineage cannot be undone", f"{kind}: {error}; run `mmdata validate` on the folder") from error
 
 
 def export(sample: Sample, folder: Path) -> list[Path]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmdata.dataset import Dataset
 from mmdata.errors import DatasetError
+from mmdata.parquet import read_table
 from mmdata.shards.index import ShardIndex
 from mmdata.validation.folder import REJECTS
 
@@ -71,8 +71,8 @@ def _rejects(dataset: Dataset) -> list[dict[str, Any]]:
     """Return how many rows each stage turned away for each reason, the most frequent first."""
     path = dataset.path / REJECTS
     try:
-        table = pq.read_table(path, columns=["kind", "stage", "reason"], memory_map=False)
-    except (pa.ArrowException, OSError) as error:
+        table = read_table(path, ["kind", "stage", "reason"])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DatasetError(f"{path}: the rejects cannot be read ({error}); run `mmdata validate` on the folder") from error
     columns = [table.column(name).to_pylist() for name in ("kind", "stage", "reason")]
     counted = Counter(zip(*columns, strict=True))

@@ -10,15 +10,18 @@ from mmdata.validation.style import STYLE
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The Content-Security-Policy of every page: no script, no connection, no form."""
 
+_LONGEST = 4000
 _JOINERS = "\u200c\u200d"
 
 
-def escaped(value: object) -> str:
-    """Return a value as HTML text: markup is inert, and control characters are shown by number.
+def escaped(value: object, longest: int = _LONGEST) -> str:
+    """Return a value as HTML text, cut where it is long: markup is inert, and control characters are shown by number.
 
     Characters that turn the direction of writing count as control characters; joiners, which words and emoji need, do not.
     """
-    text = str(value).encode("utf-8", "backslashreplace").decode()
+    text = str(value)
+    text = text if len(text) <= longest else f"{text[:longest]} …"
+    text = text.encode("utf-8", "backslashreplace").decode()
     visible = "".join(c if c.isprintable() or c == "\n" or c in _JOINERS else f"\\x{ord(c):02x}" for c in text)
     return html.escape(visible, quote=True)
 

@@ -5,7 +5,6 @@ What a file's header promises is read before the file is decoded, so that a host
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -17,6 +16,7 @@ import soundfile
 
 from mmdata.errors import RecordError
 from mmdata.formats import Format
+from mmdata.payload_heads import check_values, read_npy
 from mmdata.schema import FieldType
 from mmdata.validation.findings import Notes, shown
 from mmdata.values import Array, Audio, Image, Text, Value, Video
@@ -24,7 +24,6 @@ from mmdata.values import Array, Audio, Image, Text, Value, Video
 Sizes = Mapping[str, int | float]
 """What a payload's own header says of its size, by the name of the measure."""
 
-_MOST_VALUES = 1 << 28
 _PICTURES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 _RECORDINGS = {"flac": ("FLAC", "PCM_16"), "wav": ("WAV", "PCM_16"), "ogg": ("OGG", "VORBIS")}
 _PRIVATE = frozenset(["exif", "icc_profile", "xmp", "comment", "photoshop", "XML:com.adobe.xmp", "Raw profile type exif"])
@@ -89,18 +88,8 @@ def _check_recording(payload: bytes, name: str, notes: Notes) -> None:
 
 
 def _check_array(payload: bytes) -> None:
-    file = BytesIO(payload)
-    try:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise RecordError("array cannot be read", f"npy version {version}, it must be (1, 0)")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise RecordError("array cannot be read", str(error)) from error
-    if dtype.hasobject or fortran:
-        raise RecordError("array cannot be read", "it must be plain numbers in C order")
-    if (size := math.prod(shape) * dtype.itemsize) != len(payload) - file.tell():
-        raise RecordError("array cannot be read", f"{size} bytes are promised, {len(payload) - file.tell()} are there")
+    if not read_npy(payload).flags.c_contiguous:
+        raise RecordError("array cannot be read", "it must be in C order")
 
 
 def _check_clip(payload: bytes) -> None:
@@ -112,8 +101,9 @@ def _check_clip(payload: bytes) -> None:
 
 
 def _check_values(count: int) -> None:
-    if not 0 < count <= _MOST_VALUES:
-        raise RecordError("it says of itself that it is empty or too large to decode", f"{count} values")
+    if count <= 0:
+        raise RecordError("it says of itself that it is empty")
+    check_values(count)
 
 
 def _type_problems(value: Value, type_: FieldType) -> list[str]:

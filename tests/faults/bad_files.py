@@ -115,7 +115,7 @@ TROUBLES = {
     "picture-vast-gif": Trouble("image", vast_gif, "image.decode", "picture has too many pixels"),
     "picture-vast-in-svg": Trouble("image", lambda: svg_around(vast_png()), "image.decode", "picture has too many pixels"),
     "picture-entities": Trouble("image", svg_of_many_entities, "image.decode", "picture is damaged"),
-    "picture-many-uses": Trouble("image", svg_of_many_uses, "image.decode", "picture is damaged"),
+    "picture-many-uses": Trouble("image", svg_of_many_uses, "image.decode", "vector picture takes too long to draw"),
     "sound-missing": Trouble("audio", None, "source", "file is missing"),
     "sound-empty": Trouble("audio", lambda: b"", "record.require", "audio is empty", "filtered"),
     "sound-truncated": Trouble("audio", lambda: recording(1)[:5000], "audio.decode", "recording is truncated"),

@@ -80,7 +80,7 @@ def _write_shard(out: Path, file: str, records: Sequence[Record], codec: Codec) 
                 row |= _place(extension, offset, payload)
             rows.append(row)
         sha256 = writer.finish()
-    info = ShardInfo("task", "fingerprint", len(records), writer.bytes, sha256)
+    info = ShardInfo(Path(file).stem, "fingerprint", len(records), writer.bytes, sha256)
     schema = index_schema(codec.extensions, codec.measures, codec.schema.metadata)
     (out / "index" / file.replace(".tar", ".parquet")).write_bytes(write_index(rows, schema, info))
     return {"bytes": writer.bytes, "sha256": sha256}

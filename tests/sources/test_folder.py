@@ -31,13 +31,13 @@ def corpus(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("path", ["a.txt", "./a.txt", "below/../a.txt", "inside.txt", "../corpus/a.txt", "up/corpus/a.txt"])
 def test_paths_that_end_inside_are_read(corpus: Path, path: str) -> None:
     """What counts is where a path leads in the end, links resolved."""
-    assert LocalFolder(corpus).read(path) == b"a"
+    assert LocalFolder(corpus, 1000).read(path) == b"a"
 
 
 def test_a_corpus_may_itself_be_a_link(corpus: Path, tmp_path: Path) -> None:
     """The folder's own path may go through links."""
     (tmp_path / "link").symlink_to(corpus)
-    assert LocalFolder(tmp_path / "link").read("a.txt") == b"a"
+    assert LocalFolder(tmp_path / "link", 1000).read("a.txt") == b"a"
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_a_corpus_may_itself_be_a_link(corpus: Path, tmp_path: Path) -> None:
 def test_other_paths_are_refused_with_a_reason(corpus: Path, path: str, reason: str) -> None:
     """Each way to be wrong has a reason of its own."""
     with pytest.raises(RecordError) as caught:
-        LocalFolder(corpus).read(path)
+        LocalFolder(corpus, 1000).read(path)
     assert caught.value.reason == reason
 
 
 def test_a_pipe_is_refused_and_not_waited_for(corpus: Path) -> None:
     """What is no plain file is never opened, since that could wait for ever."""
     with pytest.raises(RecordError, match="path is not a file"):
-        LocalFolder(corpus, outside=True).read("pipe.txt")
+        LocalFolder(corpus, 1000, outside=True).read("pipe.txt")
 
 
 def test_a_path_for_a_web_server_is_quoted() -> None:
