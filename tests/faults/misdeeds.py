@@ -66,14 +66,15 @@ class Repeat(FieldStage[Text]):
 
 
 class Linger(FieldStage[Text]):
-    """Takes its time."""
+    """Takes its time, by default about a second."""
 
     kind: ClassVar[Kind] = "text"
     field: str = "text"
+    seconds: float = 1.2
 
     def apply(self, value: Text, rng: np.random.Generator) -> Text:  # noqa: ARG002 - the interface of every field stage
-        """Return the text after more than a second."""
-        time.sleep(1.2)
+        """Return the text after a while."""
+        time.sleep(self.seconds)
         return value
 
 

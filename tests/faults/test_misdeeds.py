@@ -27,8 +27,8 @@ EXPECTED = {
     "recurse": ("stage raised RecursionError", "maximum recursion depth exceeded"),
     "panic": ("stage raised Panic", "index out of bounds"),
     "return nothing": ("stage raised TypeError", "apply returned NoneType, which is not a value"),
-    "sleep": (SLOW, "6 seconds"),
-    "hold the GIL": (SLOW, "6 seconds"),
+    "sleep": (SLOW, "10 seconds"),
+    "hold the GIL": (SLOW, "10 seconds"),
     "crash": (DIED, "killed by SIGSEGV"),
     "abort": (DIED, "killed by SIGABRT"),
     "exit": (DIED, "it ended itself with status 3"),
@@ -51,7 +51,7 @@ def recipe(folder: Path, texts: Sequence[str], **changes: Any) -> dict[str, Any]
         "source": {"type": "manifest", "path": str(folder / "manifest.jsonl"), "key": "key"},
         "fields": {"text": {"kind": "text"}},
         "stages": ["text.normalize", STAGE],
-        "limits": {"seconds": 6, "memory": "512MiB"},
+        "limits": {"seconds": 10, "memory": "256MiB"},
         "max_rejects": 0.9,
         "shards": {"rows": 8},
         **changes,
@@ -110,11 +110,11 @@ def test_progress_counts_every_row_once(built: Built) -> None:
 
 def test_same_bytes_with_casualties_for_any_number_of_workers(tmp_path: Path) -> None:
     """One worker and three give the same files, rejects included."""
-    texts = [*good_texts(9), "crash", "exit", *(f"more {text}" for text in good_texts(9)), "take more and more", "abort"]
+    texts = [*good_texts(9), "crash", *(f"more {text}" for text in good_texts(9)), "take a lot at once", "abort"]
     for workers in (1, 3):
         build(recipe(tmp_path, texts, shards={"rows": 4}), tmp_path / f"out{workers}", workers=workers)
     assert contents(tmp_path / "out1") == contents(tmp_path / "out3")
-    assert len(rejects(tmp_path / "out1")) == 4
+    assert len(rejects(tmp_path / "out1")) == 3
 
 
 def test_the_log_says_what_a_dead_worker_said(
@@ -188,8 +188,8 @@ def test_a_row_that_kills_while_it_is_observed_is_not_learned_from(tmp_path: Pat
 
 def test_records_of_a_row_that_makes_many_have_their_time_each(tmp_path: Path) -> None:
     """A row may take longer than the limit when each of its records does not."""
-    stages = ["text.normalize", "tests.faults.misdeeds:Repeat", "tests.faults.misdeeds:Linger"]
-    build(recipe(tmp_path, ["one text"], stages=stages, limits={"seconds": 5}), tmp_path / "out", workers=1)
+    stages = ["text.normalize", "tests.faults.misdeeds:Repeat", {"tests.faults.misdeeds:Linger": {"seconds": 2}}]
+    build(recipe(tmp_path, ["one text"], stages=stages, limits={"seconds": 8}), tmp_path / "out", workers=1)
     assert len(payloads(tmp_path / "out")) == 5
 
 

@@ -89,11 +89,11 @@ def test_a_stuck_worker_ends_with_its_parent(tmp_path: Path, children: list[subp
 
 def test_a_build_that_was_stopped_for_a_while_loses_no_row(tmp_path: Path, children: list[subprocess.Popen[str]]) -> None:
     """While everything stands still (Ctrl-Z, a machine that sleeps), nobody is late."""
-    process = lingering(tmp_path, "out", good_texts(6), stages=LINGER, limits={"seconds": 5})
+    process = lingering(tmp_path, "out", good_texts(6), stages=LINGER, limits={"seconds": 8})
     children.append(process)
     wait_for(lambda: at_work(tmp_path / "out"))
     os.killpg(process.pid, signal.SIGSTOP)
-    time.sleep(7)
+    time.sleep(10)
     os.killpg(process.pid, signal.SIGCONT)
     process.communicate(timeout=120)
     assert process.returncode == 0
