@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+
+def process_name(process: int | None = None) -> str:
+    """Return a name for a process of this machine, by default this one, that no process of a machine it shares files with has."""
+    return f"{socket.gethostname()}-{process or os.getpid()}"
 
 
 @contextmanager
@@ -18,7 +24,7 @@ def publishing(path: Path, work: Path | None = None) -> Iterator[BinaryIO]:
     When the block fails, the temporary file is removed and `path` is left as it was. A process that is killed leaves its
     temporary file behind; it stands in `work` (on the same file system), by default beside `path`.
     """
-    temporary = (work or path.parent) / f".{path.name}.{os.getpid()}.tmp"
+    temporary = (work or path.parent) / f".{path.name}.{process_name()}.tmp"
     try:
         with temporary.open("wb") as file:
             yield file
@@ -30,8 +36,8 @@ def publishing(path: Path, work: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(folder: Path, process: int) -> None:
-    """Remove the temporary files that a process, which is no more, left anywhere below a folder."""
-    for path in folder.rglob(f".*.{process}.tmp"):
+    """Remove the temporary files that a process of this machine, which is no more, left anywhere below a folder."""
+    for path in folder.rglob(f".*.{process_name(process)}.tmp"):
         path.unlink(missing_ok=True)
 
 

@@ -19,7 +19,7 @@ from mmdata.engines.ledger import MOST_TRIES, Ledger
 from mmdata.engines.process import WorkerProcess
 from mmdata.engines.worker import Order
 from mmdata.errors import MmdataError
-from mmdata.files import remove_leftovers
+from mmdata.files import process_name, remove_leftovers
 from mmdata.limits import Limits
 
 T = TypeVar("T")
@@ -71,11 +71,15 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int, work: Path, limits: Limits) -> None:
-        """Keep the jobs that workers read, and what they print, in the folder `work`, which must exist."""
+        """Keep the jobs that workers read, and what they print, in the folder `work`, which must exist.
+
+        Several engines may share the folder. What dead workers leave is removed wherever it stands below.
+        """
         self._workers = workers
         self._work = work
         self._limits = limits
         self._jobs = 0
+        self._job: tuple[Job[Any], Path] | None = None
         self._hired = 0
         self._failed_starts = 0
         self._context = multiprocessing.get_context("spawn")
@@ -85,11 +89,19 @@ class LocalEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Stop at once: what is not finished is left for the next run, and half-written files have temporary names."""
         self._dismiss(self._crew)
 
     def run(self, job: Job[T], tasks: Sequence[T], progress: Tick) -> Iterator[T]:
         """Carry out all tasks; yield each when it is done, in the order of completion."""
+        for done in self.looks(job, tasks, progress):
+            yield from done
+
+    def looks(self, job: Job[T], tasks: Sequence[T], progress: Tick) -> Iterator[Sequence[T]]:
+        """Carry out all tasks as `run` does; yield after each look at the workers, a few times a second, what is done since."""
         if not tasks:
             return
         run = _Run(self._kept(job), tasks, progress, Ledger(job.places))
@@ -99,22 +111,25 @@ class LocalEngine:
                 self._employ(run)
                 connection.wait([handle for worker in self._crew for handle in worker.handles], _POLL_SECONDS)
                 elapsed, looked = time.monotonic() - looked, time.monotonic()
-                for worker in tuple(self._crew):
-                    yield from self._settled(worker, run, min(elapsed, _LONGEST_LOOK))
+                seconds = min(elapsed, _LONGEST_LOOK)
+                yield [task for worker in tuple(self._crew) for task in self._settled(worker, run, seconds)]
         finally:
             self._dismiss([worker for worker in self._crew if worker.task is not None])
 
     def _kept(self, job: Job[Any]) -> Path:
-        self._jobs += 1
-        path = self._work / f"job-{self._jobs}.pickle"
-        path.write_bytes(pickle.dumps(job))
-        return path
+        """Return where a job is pickled. The job that was carried out last stands there already, and workers have it open."""
+        if self._job is None or self._job[0] is not job:
+            self._jobs += 1
+            path = self._work / f"job-{process_name()}-{self._jobs}.pickle"
+            path.write_bytes(pickle.dumps(job))
+            self._job = job, path
+        return self._job[1]
 
     def _employ(self, run: _Run[T]) -> None:
         """Start as many workers as there is work for, and give a task to each that waits for one."""
         while len(self._crew) < min(self._workers, run.open):
             self._hired += 1
-            said = self._work / f"worker-{self._hired}.log"
+            said = self._work / f"worker-{process_name()}-{self._hired}.log"
             self._crew.append(WorkerProcess(self._context, self._limits.memory, said))
         for worker in self._crew:
             if worker.ready and worker.task is None and run.waiting:
