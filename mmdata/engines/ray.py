@@ -11,6 +11,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 1.0
 _SECONDS_TO_CLOSE = 10.0
+_SECONDS_TO_ANSWER = 5.0
 _PATIENCE_SECONDS = 30.0
 """How long nothing may run for want of a free CPU until the log says so."""
 
@@ -65,7 +67,7 @@ class _RemoteSupervisor:
         """Hear its greeting. Raises MmdataError where its node cannot build the same bytes to the same place."""
         greeting: Greeting = self._got(self.awaited)
         self.awaited, self.ready = None, True
-        _refuse_other_versions(greeting)
+        refuse_other_versions(greeting)
         mark = self._site.work / self._mark
         if greeting.trouble or not mark.exists():
             found = (
@@ -120,7 +122,8 @@ def _actor_class() -> Any:  # noqa: ANN401 - Ray makes it
     return ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")(Supervisor)
 
 
-def _refuse_other_versions(greeting: Greeting) -> None:
+def refuse_other_versions(greeting: Greeting) -> None:
+    """Raise MmdataError where a node has other versions of what makes bytes than this machine."""
     here = versions()
     names = sorted(name for name in here.keys() | greeting.versions.keys() if here.get(name) != greeting.versions.get(name))
     if names:
@@ -281,16 +284,34 @@ class _Patience:
 def _connect() -> None:
     """Connect to the cluster that there is, or start one here; print nothing, and leave the handling of signals as it was."""
     address = os.environ.get("RAY_ADDRESS", "")
-    if address.startswith("ray://"):
-        raise MmdataError(
-            f"RAY_ADDRESS: {address} is for Ray clients, which see no files; give HOST:PORT, on a node of the cluster"
-        )
+    _refuse_unreachable(address)
     handler = signal.getsignal(signal.SIGTERM)
+    wait = threading.Timer(
+        _PATIENCE_SECONDS, _log.warning, ["the Ray cluster does not answer yet; `ray status` says whether it runs"]
+    )
+    wait.start()
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        wanted = f"RAY_ADDRESS is {address}" if address else "RAY_ADDRESS is not set"
-        raise MmdataError(f"cannot connect to a Ray cluster ({error}); {wanted}; `ray status` says what runs here") from error
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise MmdataError(
+            f"cannot connect to a Ray cluster ({error}); set RAY_ADDRESS, or end a stale one by `ray stop`"
+        ) from error
     finally:
+        wait.cancel()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Raise MmdataError where nobody listens at the value of RAY_ADDRESS: Ray itself would try for many minutes."""
+    if address in {"", "auto", "local"}:
+        return
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not colon or not port.isdecimal():
+        raise MmdataError(
+            f"RAY_ADDRESS: {address!r} is not HOST:PORT of a cluster; Ray clients (ray://) cannot see what tasks write"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise MmdataError(f"RAY_ADDRESS: nobody answers at {address} ({error}); is the cluster running?") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,9 @@ class Job:
                 raise RecordError("no picture", "in the row")
             case "stumble":
                 raise CannotTravelError("neither", "nor")
+            case "orphan":
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(1000)
             case "wait":
                 self._wait(task)
 
@@ -61,3 +65,14 @@ class Job:
         (self.folder / f"{task}.parent").write_text(f"{os.getppid()}")
         while not (self.folder / "go").exists():
             time.sleep(0.05)
+
+
+class Count:
+    """Adds up what is told of progress."""
+
+    def __init__(self) -> None:
+        self.rows = self.rejects = 0
+
+    def __call__(self, rows: int, rejects: int) -> None:
+        """Add what is told."""
+        self.rows, self.rejects = self.rows + rows, self.rejects + rejects

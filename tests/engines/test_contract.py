@@ -14,7 +14,7 @@ from mmdata.engines.local import LocalEngine
 from mmdata.engines.ray import RayEngine
 from mmdata.errors import DatasetError, RecordError
 from mmdata.limits import Limits
-from tests.engines.jobs import Job
+from tests.engines.jobs import Count, Job
 
 pytestmark = pytest.mark.xdist_group("ray")
 LIMITS = Limits(seconds=10)
@@ -45,17 +45,6 @@ def engine(request: pytest.FixtureRequest, work: Path) -> Iterator[Engine]:
         yield started
 
 
-class Count:
-    """Adds up what is told of progress."""
-
-    def __init__(self) -> None:
-        self.rows = self.rejects = 0
-
-    def __call__(self, rows: int, rejects: int) -> None:
-        """Add what is told."""
-        self.rows, self.rejects = self.rows + rows, self.rejects + rejects
-
-
 def test_every_task_is_yielded_once_in_any_number_of_jobs(engine: Engine, folder: Path) -> None:
     """The same workers serve one job after the other, and all rows are counted."""
     for number in range(2):
@@ -70,6 +59,7 @@ def test_every_task_is_yielded_once_in_any_number_of_jobs(engine: Engine, folder
     ("task", "says"),
     [
         ("die", "Reject(kind='error', reason='worker process died', detail='it ended itself with status 7')"),
+        ("grow", "Reject(kind='error', reason='memory exhausted', detail='a worker took more than limits.memory allows')"),
         ("hang", "Reject(kind='error', reason='took longer than limits.seconds', detail='10 seconds')"),
     ],
 )
