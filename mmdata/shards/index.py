@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from mmdata.errors import DatasetError
 from mmdata.schema import ScalarName
+from mmdata.shards.tables import read_table
 
 _TYPES: dict[str, pa.DataType] = {
     "str": pa.string(),
@@ -79,7 +80,7 @@ class ShardIndex:
     def read(cls, path: Path) -> ShardIndex:
         """Read an index file. Raises DatasetError where it is missing or damaged."""
         try:
-            table = pq.read_table(path, memory_map=False)
+            table = read_table(path)
             info = ShardInfo(**json.loads(table.schema.metadata[_METADATA_KEY]))
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error

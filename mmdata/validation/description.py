@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mmdata.codec import Codec
 from mmdata.dataset import DESCRIPTION, FORMAT, SPLITS, Shard
 from mmdata.errors import DatasetError
-from mmdata.files import digest_of_json
+from mmdata.files import canonical_json, digest_of_json
 from mmdata.formats import DEFAULTS, FORMATS, format_of, holds
 from mmdata.schema import Schema
 from mmdata.validation.findings import Notes, shown
@@ -22,6 +22,8 @@ from mmdata.validation.strict_json import strict_json
 from mmdata.values import Kind
 
 SHARD_NAME = re.compile(r"(train|val|test)-([0-9]{6})\.tar")
+_LARGEST = 1 << 28
+"""Bytes of `dataset.json`; a million shards take half of it."""
 
 _Split = Literal["train", "val", "test"]
 _Scalar = Literal["str", "int", "float", "bool", "json"]
@@ -112,17 +114,12 @@ class Promised:
 
 def read_promises(out: Path, notes: Notes) -> Promised:
     """Read and check `dataset.json`. Raises DatasetError where there is none: then the folder is no dataset."""
-    path = out / DESCRIPTION
     notes.covered("description")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"
-        raise DatasetError(f"{out}: there is no {DESCRIPTION}: {hint}") from error
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    content = _content(out)
     try:
         data = strict_json(content)
+        if canonical_json(data).encode() != content:
+            notes.error("description", "it is not written as a build writes it: keys sorted, no spaces, each value in one way")
     except ValueError as error:
         notes.error("description", f"it cannot be read as JSON: {error}")
         data = None
@@ -131,6 +128,22 @@ def read_promises(out: Path, notes: Notes) -> Promised:
         return Promised(parts, tuple(_found_shards(out)), has_shards=False)
     listed = [Shard(split, **one) for split in SPLITS for one in parts["shards"].get(split, [])]
     return Promised(parts, tuple(listed), has_shards=True)
+
+
+def _content(out: Path) -> bytes:
+    """Return the bytes of `dataset.json`. Raises DatasetError where it is missing, or is no file of a size that can be."""
+    path = out / DESCRIPTION
+    try:
+        if path.exists() and not path.is_file():
+            raise DatasetError(f"{path}: is no file; is this a dataset folder?")
+        if (size := path.stat().st_size) > _LARGEST:
+            raise DatasetError(f"{path}: has {size} bytes, and no build writes more than {_LARGEST}; is this a dataset folder?")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"
+        raise DatasetError(f"{out}: there is no {DESCRIPTION}: {hint}") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _sound_parts(data: object, notes: Notes) -> dict[str, Any]:
@@ -162,11 +175,7 @@ _NAMES = {field.alias or name for name, field in _Description.model_fields.items
 def _check_checksum(data: Mapping[str, Any], notes: Notes) -> None:
     if data.get("format") != FORMAT:
         notes.error("description", f"its format is {shown(data.get('format'))}, this version of mmdata reads {FORMAT}")
-    try:
-        checksum = digest_of_json({name: value for name, value in data.items() if name != "checksum"})
-    except ValueError as error:
-        notes.error("description", f"it holds what JSON has no form for: {error}")
-        return
+    checksum = digest_of_json({name: value for name, value in data.items() if name != "checksum"})
     if data.get("checksum") != checksum:
         notes.error("description", "its checksum differs from its content: it was changed after the build")
 

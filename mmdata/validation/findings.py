@@ -29,7 +29,7 @@ CHECKS: dict[str, str] = {
     "tokens": "token ids are those of the stored text, and their offsets lie in it",
     "annotations": "annotations are well formed and lie inside of what they annotate",
     "lineage": "lineage is well formed and takes annotations back to the raw data",
-    "groups": "no group stands in two splits",
+    "groups": "every group stands in one split, the one that the recipe gives it",
     "rejects": "the rejects table has its columns, kinds and reasons",
     "rows": "every input row is written or rejected",
     "statistics": "the statistics in dataset.json are those of the index",

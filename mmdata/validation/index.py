@@ -107,10 +107,12 @@ def _check_info(index: ShardIndex, shard: Shard, promised: Promised, notes: Note
 
 def check_places(members: Mapping[str, Found], row: Row, notes: Notes) -> None:
     """Check that the members of one record stand where its index row says, with this size and crc32."""
-    for extension, found in members.items():
-        if f"{extension}.offset" not in row:
-            continue
+    for extension in (name.removesuffix(".crc32") for name in row if name.endswith(".crc32")):
         notes.covered("places")
+        if (found := members.get(extension)) is None:
+            where = row[f"{extension}.offset"]
+            notes.at(row["key"], extension).error("places", f"the index has it at byte {where}, but it is not there")
+            continue
         actual = {"offset": found.offset, "size": len(found.payload), "crc32": zlib.crc32(found.payload)}
         wrong = [name for name, value in actual.items() if row[f"{extension}.{name}"] != value]
         if wrong == ["crc32"]:
