@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mmdata.codec import METADATA_MEMBER, Codec
 from mmdata.errors import DatasetError
@@ -22,7 +23,6 @@ from mmdata.record import Record
 from mmdata.schema import Schema
 from mmdata.shards.index import ShardIndex
 from mmdata.shards.reader import ShardReader
-from mmdata.shards.tables import read_table
 
 FORMAT = 1
 DESCRIPTION = "dataset.json"
@@ -109,8 +109,8 @@ class Dataset:
         """Return what is in no shard: row, key, kind, stage, reason, detail. Raises DatasetError for a damaged table."""
         path = self.path / "rejects.parquet"
         try:
-            rows: list[dict[str, Any]] = read_table(path).to_pylist()
-        except (OSError, ValueError, pa.ArrowException) as error:
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"{path}: cannot be read ({error})") from error
         return rows
 

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from mmdata.errors import DatasetError
 from mmdata.schema import ScalarName
-from mmdata.shards.tables import read_table
 
 _TYPES: dict[str, pa.DataType] = {
     "str": pa.string(),
@@ -80,7 +79,7 @@ class ShardIndex:
     def read(cls, path: Path) -> ShardIndex:
         """Read an index file. Raises DatasetError where it is missing or damaged."""
         try:
-            table = read_table(path)
+            table = pq.read_table(path, memory_map=False)
             info = ShardInfo(**json.loads(table.schema.metadata[_METADATA_KEY]))
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error

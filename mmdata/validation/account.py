@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from mmdata.dataset import DESCRIPTION
 from mmdata.plan import split_of
 from mmdata.recipe import SplitSpec
 from mmdata.shard_task import REJECTS_SCHEMA
-from mmdata.shards.tables import read_table
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.folder import REJECTS
 from mmdata.validation.shard import Facts
+from mmdata.validation.tables import check_rows
 
 _KINDS = ("error", "filtered", "duplicate")
 _PART = re.compile(r"-[0-9]{4,}$")
@@ -86,7 +87,8 @@ def _read_rejects(out: Path, notes: Notes) -> pa.Table | None:
     if not (out / REJECTS).is_file():
         return None
     try:
-        table = read_table(out / REJECTS)
+        check_rows(out / REJECTS)
+        table = pq.read_table(out / REJECTS, memory_map=False)
         is_whole = table.schema.remove_metadata().equals(REJECTS_SCHEMA)
         if is_whole:
             for name in ("row", "kind", "key", "stage", "reason", "detail"):

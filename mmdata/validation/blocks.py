@@ -16,8 +16,6 @@ from mmdata.shards.tar import BLOCK, END, header, padding
 from mmdata.validation.findings import Notes
 
 _SIZE = re.compile(rb"[0-7]{11}")
-_LARGEST = 1 << 31
-"""Bytes of a payload that are read at once; a header may say four times as much, and a sparse file hold it."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,6 @@ class BlockReader:
 
     def _found(self, offset: int, name: str, size: int) -> Found | None:
         end = offset + size
-        if size > _LARGEST:
-            self._of(name).error("blocks", f"its payload of {size} bytes at byte {offset} is too large to check: over 2 GiB")
-            return None
         if end + padding(size) > self._size:
             self._of(name).error("blocks", f"its payload of {size} bytes at byte {offset} goes beyond the end of the file")
             return None

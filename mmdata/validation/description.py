@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,6 @@ from mmdata.validation.strict_json import strict_json
 from mmdata.values import Kind
 
 SHARD_NAME = re.compile(r"(train|val|test)-([0-9]{6})\.tar")
-_LARGEST = 1 << 28
-"""Bytes of `dataset.json`; a million shards take half of it."""
 
 _Split = Literal["train", "val", "test"]
 _Scalar = Literal["str", "int", "float", "bool", "json"]
@@ -114,8 +112,15 @@ class Promised:
 
 def read_promises(out: Path, notes: Notes) -> Promised:
     """Read and check `dataset.json`. Raises DatasetError where there is none: then the folder is no dataset."""
+    path = out / DESCRIPTION
     notes.covered("description")
-    content = _content(out)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"
+        raise DatasetError(f"{out}: there is no {DESCRIPTION}: {hint}") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         data = strict_json(content)
         if canonical_json(data).encode() != content:
@@ -128,22 +133,6 @@ def read_promises(out: Path, notes: Notes) -> Promised:
         return Promised(parts, tuple(_found_shards(out)), has_shards=False)
     listed = [Shard(split, **one) for split in SPLITS for one in parts["shards"].get(split, [])]
     return Promised(parts, tuple(listed), has_shards=True)
-
-
-def _content(out: Path) -> bytes:
-    """Return the bytes of `dataset.json`. Raises DatasetError where it is missing, or is no file of a size that can be."""
-    path = out / DESCRIPTION
-    try:
-        if path.exists() and not path.is_file():
-            raise DatasetError(f"{path}: is no file; is this a dataset folder?")
-        if (size := path.stat().st_size) > _LARGEST:
-            raise DatasetError(f"{path}: has {size} bytes, and no build writes more than {_LARGEST}; is this a dataset folder?")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"
-        raise DatasetError(f"{out}: there is no {DESCRIPTION}: {hint}") from error
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _sound_parts(data: object, notes: Notes) -> dict[str, Any]:
@@ -162,6 +151,9 @@ def _sound_parts(data: object, notes: Notes) -> dict[str, Any]:
             notes.error("description", f"{'.'.join(place)}: {one['msg']}, found {shown(one['input'])}")
             wrong.add(place[0])
     parts = {name: value for name, value in data.items() if name in _NAMES - wrong}
+    if {"recipe", "identity", "name"} <= parts.keys():
+        for problem in _recipe_problems(parts):
+            notes.error("description", problem)
     if {"schema", "members", "inputs"} <= parts.keys() and (problems := _member_problems(parts)):
         for problem in problems:
             notes.error("description", problem)
@@ -178,6 +170,24 @@ def _check_checksum(data: Mapping[str, Any], notes: Notes) -> None:
     checksum = digest_of_json({name: value for name, value in data.items() if name != "checksum"})
     if data.get("checksum") != checksum:
         notes.error("description", "its checksum differs from its content: it was changed after the build")
+
+
+def _recipe_problems(parts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the recipe as run differs from the one by which the folder knows its build: in nothing but places and limits."""
+    recipe, known = parts["recipe"], parts["identity"].get("recipe")
+    if not isinstance(known, dict):
+        yield f"identity.recipe must be an object, not {shown(known)}"
+        return
+    source = recipe.get("source")
+    told = {
+        **recipe,
+        "source": {name: value for name, value in source.items() if name != "path"} if isinstance(source, dict) else source,
+    }
+    for name in known.keys() - {"stage_versions"}:
+        if known[name] != told.get(name):
+            yield f"recipe.{name} differs from identity.recipe.{name}: one of them was changed after the build"
+    if "name" in known and parts["name"] != known["name"]:
+        yield f"its name is {shown(parts['name'])}, that of its recipe is {shown(known['name'])}"
 
 
 def _member_problems(parts: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from mmdata.shards.tar import BLOCK
 from mmdata.validation.blocks import Found
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Notes, shown
+from mmdata.validation.tables import check_rows
 
 Row = Mapping[str, Any]
 
@@ -46,12 +47,13 @@ def read_index(out: Path, shard: Shard, promised: Promised, notes: Notes) -> Ind
     notes = notes.on(shard.index_file)
     notes.covered("index")
     try:
+        check_rows(out / shard.index_file)
         index = ShardIndex.read(out / shard.index_file)
         extensions = _extensions(index.table)
         if not _has_columns(index.table, extensions, promised.codec, notes):
             return None
         rows = index.table.to_pylist()
-    except (DatasetError, pa.ArrowException, ValueError, OverflowError, RecursionError, MemoryError) as error:
+    except (DatasetError, pa.ArrowException, OSError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         notes.error("index", f"it cannot be read: {error}")
         return None
     _check_info(index, shard, promised, notes)

@@ -254,7 +254,7 @@ def description_changed(out: Path, whole: Whole, rng: np.random.Generator) -> Da
     # What was learned of the pictures before they were encoded cannot be measured again.
     learned = ("statistics.image.mean", "statistics.image.deviation")
     paths = [path for _, _, path in leaves(data) if path.partition(".")[0] in told and not path.startswith(learned)]
-    path = chosen(rng, [*paths, *data, "more"])
+    path = chosen(rng, [*paths, *sorted(data.keys() - {"checksum"}), "more"])
 
     def change(data: Data) -> None:
         if path in data:

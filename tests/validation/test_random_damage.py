@@ -13,7 +13,6 @@ from mmdata.errors import DatasetError
 from mmdata.validation.checks import validate
 from mmdata.validation.findings import Finding
 from tests.validation import adapted_damage, random_damage
-from tests.validation.built import build_dataset
 from tests.validation.random_damage import Damage, Kind
 from tests.validation.whole import Place, Whole
 
@@ -21,12 +20,6 @@ KINDS: dict[str, Kind] = {**random_damage.KINDS, **adapted_damage.KINDS}
 _EVERY_REPORT = 10
 """Of this many damaged folders one gets its report written: that must not stumble over the damage either."""
 _MOST_MEMORY = 256 << 20
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A built dataset without any damage; tests must not change it."""
-    return build_dataset(tmp_path_factory.mktemp("built"))
 
 
 def damaged(built: Path, copy: Path, seed: int, number: int) -> tuple[str, Damage]:
