@@ -215,16 +215,19 @@ def member_gone(out: Path, whole: Whole, rng: np.random.Generator) -> Damage:
 
 
 def reordered(out: Path, whole: Whole, rng: np.random.Generator) -> Damage:
-    """The members of one record in another order."""
-    stretch = _one_of(whole, rng)
+    """A member that stands behind the others of its record."""
+    stretch = _one_of(whole, rng, chosen(rng, ("flac", "json", "png", "tokens.npy")))
 
     def change(members: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-        return sorted(members, key=lambda one: (keys.index(one[0].partition(".")[0]), turn.get(one[0], one[0])))
+        names = [name for name, _ in members]
+        moved = members.pop(names.index(f"{stretch.record}.{stretch.member}"))
+        members.insert(names.index(f"{stretch.record}.txt"), moved)
+        return members
 
-    keys = [row["key"] for row in whole.rows[stretch.file]]
-    turn = {f"{stretch.record}.flac": f"{stretch.record}.zz"}
     repack(out, stretch.file, change)
-    return _named(f"{stretch.file}: members of {stretch.record} in another order", (stretch.file, stretch.record, None))
+    return _named(
+        f"{stretch.file}: {stretch.record}.{stretch.member} is the last of its record", (stretch.file, stretch.record, None)
+    )
 
 
 def rejects_changed(out: Path, whole: Whole, rng: np.random.Generator) -> Damage:
@@ -254,7 +257,8 @@ def description_changed(out: Path, whole: Whole, rng: np.random.Generator) -> Da
     # What was learned of the pictures before they were encoded cannot be measured again.
     learned = ("statistics.image.mean", "statistics.image.deviation")
     paths = [path for _, _, path in leaves(data) if path.partition(".")[0] in told and not path.startswith(learned)]
-    path = chosen(rng, [*paths, *sorted(data.keys() - {"checksum"}), "more"])
+    # What is computed from the rest is written again with the seal.
+    path = chosen(rng, [*paths, *sorted(data.keys() - {"checksum", "fingerprint"}), "more"])
 
     def change(data: Data) -> None:
         if path in data:

