@@ -17,7 +17,7 @@ from mmdata.dataset import SPLITS
 from mmdata.errors import RecipeError, RecordError, SourceError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.keys import key_for
-from mmdata.recipe import Recipe
+from mmdata.recipe import Recipe, SplitSpec
 from mmdata.record import Reject
 from mmdata.rng import digest_of, fraction_of
 from mmdata.sources.base import Row, Source
@@ -141,7 +141,7 @@ class _Listing:
         except RecordError as error:
             self._turn_away(number, row.key, Reject("error", error.reason, error.detail))
             return None
-        return PlannedRow(number, row.key, key, group, _split_of(self.recipe, group))
+        return PlannedRow(number, row.key, key, group, split_of(group, self.recipe.split, self.recipe.seed))
 
     def _turn_away(self, number: int, key: str, reject: Reject) -> None:
         self.rejects.append(RowReject(number, key, "source", reject))
@@ -193,11 +193,12 @@ def _group(column: str | None, row: Row) -> str:
     return str(value)
 
 
-def _split_of(recipe: Recipe, group: str) -> str:
-    place = fraction_of(recipe.seed, "split", group)
-    if place < recipe.split.val:
+def split_of(group: str, spec: SplitSpec, seed: int) -> str:
+    """Return the split that a group belongs to, by a hash of its name."""
+    place = fraction_of(seed, "split", group)
+    if place < spec.val:
         return "val"
-    return "test" if place < recipe.split.val + recipe.split.test else "train"
+    return "test" if place < spec.val + spec.test else "train"
 
 
 def _tasks(split: str, rows: Iterable[PlannedRow], recipe: Recipe) -> Iterator[Task]:

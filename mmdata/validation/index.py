@@ -19,6 +19,7 @@ from mmdata.shards.tar import BLOCK
 from mmdata.validation.blocks import Found
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Notes, shown
+from mmdata.validation.tables import check_rows
 
 Row = Mapping[str, Any]
 
@@ -46,12 +47,13 @@ def read_index(out: Path, shard: Shard, promised: Promised, notes: Notes) -> Ind
     notes = notes.on(shard.index_file)
     notes.covered("index")
     try:
+        check_rows(out / shard.index_file)
         index = ShardIndex.read(out / shard.index_file)
         extensions = _extensions(index.table)
         if not _has_columns(index.table, extensions, promised.codec, notes):
             return None
         rows = index.table.to_pylist()
-    except (DatasetError, pa.ArrowException, ValueError, OverflowError, RecursionError, MemoryError) as error:
+    except (DatasetError, pa.ArrowException, OSError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         notes.error("index", f"it cannot be read: {error}")
         return None
     _check_info(index, shard, promised, notes)
@@ -107,10 +109,12 @@ def _check_info(index: ShardIndex, shard: Shard, promised: Promised, notes: Note
 
 def check_places(members: Mapping[str, Found], row: Row, notes: Notes) -> None:
     """Check that the members of one record stand where its index row says, with this size and crc32."""
-    for extension, found in members.items():
-        if f"{extension}.offset" not in row:
-            continue
+    for extension in (name.removesuffix(".crc32") for name in row if name.endswith(".crc32")):
         notes.covered("places")
+        if (found := members.get(extension)) is None:
+            where = row[f"{extension}.offset"]
+            notes.at(row["key"], extension).error("places", f"the index has it at byte {where}, but it is not there")
+            continue
         actual = {"offset": found.offset, "size": len(found.payload), "crc32": zlib.crc32(found.payload)}
         wrong = [name for name, value in actual.items() if row[f"{extension}.{name}"] != value]
         if wrong == ["crc32"]:

@@ -6,7 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.validation.damage import INDEX, TRAIN, Damage, Named, append, assert_found, described, rejected, rewritten, unseal
+from tests.validation.damage import (
+    INDEX,
+    TRAIN,
+    Damage,
+    Named,
+    append,
+    assert_found,
+    described,
+    endless,
+    nested,
+    rejected,
+    replace_in,
+    rewritten,
+    unseal,
+)
 from tests.validation.datasets import with_value
 
 J, T = "json", "tokens.npy"
@@ -37,6 +51,30 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
     "dataset.json nested without end": (
         rewritten("dataset.json", "[" * 200_000),
         ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a valid JSON that is nested too deeply": (
+        described(lambda data: data["versions"].update(mmdata=nested(500))),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a number spelled otherwise": (
+        lambda out: replace_in(out, "dataset.json", b'"format":1', b'"format":1.0'),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a space": (
+        lambda out: replace_in(out, "dataset.json", b'"format":1', b'"format": 1'),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a number that is not finite": (
+        lambda out: replace_in(out, "dataset.json", b'"format":1', b'"format":1e999'),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with half a character": (
+        lambda out: replace_in(out, "dataset.json", b'"name":"small"', b'"name":"\\ud800"'),
+        ("description", "dataset.json", None, None),
+    ),
+    "more rejects than any file could hold": (
+        lambda out: (out / "rejects.parquet").write_bytes(endless("row")),
+        ("rejects", "rejects.parquet", None, None),
     ),
     "dataset.json changed": (unseal, ("description", "dataset.json", None, None)),
     "another fingerprint": (
