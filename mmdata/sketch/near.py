@@ -19,7 +19,9 @@ from mmdata.sketch.content import content_digest
 from mmdata.sketch.postings import Postings
 from mmdata.values import Audio, Image, Text, Value
 
-_MOST_CANDIDATES = 512
+_MOST_CANDIDATES = 1 << 16
+_COMPARED_AT_ONCE = 256
+_IN_PART = np.uint64(1 << 20)  # apart from the keys of bands, which are below 2^18
 _THE_SAME = "the same"
 
 
@@ -35,32 +37,47 @@ class Likeness(Protocol):
     def looked_up(self, sketch: bytes) -> NDArray[np.uint64]:
         """Return the keys to look up: those of nearly all sketches that are near this one are among them."""
 
-    def near(self, one: bytes, other: bytes) -> bool:
-        """Whether two sketches are near."""
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
+        """Return for each of other sketches whether it is near this one."""
 
 
 @dataclass(frozen=True)
 class ImageLikeness:
-    """Pictures are near where at most `limit` of the 64 bits of their perceptual hashes differ."""
+    """Pictures are near where at most `limit` of the 64 bits of their perceptual hashes differ.
+
+    With `crops`, it is enough that the hash of one is so near that of a window in the other: then one is cut out of the other.
+    """
 
     limit: int
+    crops: bool = True
 
     def sketch(self, value: Value) -> bytes | None:
-        """Return the hash, 8 bytes; None for a picture of one colour, whose hash is noise."""
+        """Return the hash, 8 bytes, and with `crops` those of the windows; None for a picture of one colour."""
         assert isinstance(value, Image)
-        return None if image.is_flat(value.pixels) else image.perceptual_hash(value.pixels).to_bytes(8, "big")
+        found = image.hashes(value.pixels, windows=self.crops)
+        return None if found is None else found.astype(">u8").tobytes()
 
     def stored_under(self, sketch: bytes) -> NDArray[np.uint64]:
-        """Return a key for each band of bits."""
-        return np.array(image.band_keys(int.from_bytes(sketch, "big"), 0), np.uint64)
+        """Return a key for each band of bits, those of the windows apart."""
+        found = self._hashes(sketch)
+        return np.concatenate([image.band_keys(found[:1], 0), image.band_keys(found[1:], 0) | _IN_PART])
 
     def looked_up(self, sketch: bytes) -> NDArray[np.uint64]:
-        """Return the keys of every hash within the limit."""
-        return np.array(image.band_keys(int.from_bytes(sketch, "big"), self.limit), np.uint64)
+        """Return the keys of every hash within the limit: the whole's among wholes and windows, the windows' among wholes."""
+        found = self._hashes(sketch)
+        whole = image.band_keys(found[:1], self.limit)
+        in_part = [whole | _IN_PART, image.band_keys(found[1:], self.limit)] if self.crops else []
+        return np.concatenate([whole, *in_part])
 
-    def near(self, one: bytes, other: bytes) -> bool:
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
         """Whether the hashes lie within the limit."""
-        return image.distance(int.from_bytes(one, "big"), int.from_bytes(other, "big")) <= self.limit
+        found = self._hashes(one)
+        apart = image.distances(found, self._hashes(b"".join(others)).reshape(len(others), len(found)))
+        return [bool(near) for near in apart <= self.limit]
+
+    @staticmethod
+    def _hashes(sketches: bytes) -> NDArray[np.uint64]:
+        return np.frombuffer(sketches, ">u8").astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -84,9 +101,10 @@ class TextLikeness:
         """Return the same keys: near texts agree in a band."""
         return self.stored_under(sketch)
 
-    def near(self, one: bytes, other: bytes) -> bool:
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
         """Whether the signatures agree in enough places."""
-        return text.similarity(np.frombuffer(one, "<u4"), np.frombuffer(other, "<u4")) >= self.least
+        found = np.frombuffer(one, "<u4")
+        return [text.similarity(found, np.frombuffer(other, "<u4")) >= self.least for other in others]
 
     @cached_property
     def _rows(self) -> int:
@@ -113,9 +131,10 @@ class AudioLikeness:
         """Return every sub-fingerprint."""
         return audio.keys(np.frombuffer(sketch, "<u4"))
 
-    def near(self, one: bytes, other: bytes) -> bool:
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
         """Whether the fingerprints agree."""
-        return audio.error_rate(np.frombuffer(one, "<u4"), np.frombuffer(other, "<u4")) <= self.most
+        found = np.frombuffer(one, "<u4")
+        return [audio.error_rate(found, np.frombuffer(other, "<u4")) <= self.most for other in others]
 
 
 def sketch_of(value: Value, likeness: Mapping[str, Likeness]) -> bytes:
@@ -162,17 +181,20 @@ class _Index:
 
     def first_near(self, sketches: Sketches) -> int | None:
         """Return the number of the earliest record kept that is near in all fields."""
-        found = [self._found(name, sketch) for name, sketch in sketches.items()]
-        return next((number for number in _candidates(found) if self._all_near(sketches, self.kept[number])), None)
+        found = _candidates([self._found(name, sketch) for name, sketch in sketches.items()])
+        for start in range(0, len(found), _COMPARED_AT_ONCE):
+            numbers = found[start : start + _COMPARED_AT_ONCE]
+            for name, sketch in sketches.items():
+                numbers = self._near(sketch, name, numbers)
+            if numbers:
+                return numbers[0]
+        return None
 
     def add(self, number: int, sketches: Sketches) -> None:
         """Keep a record."""
         self.kept[number] = sketches
         for name, sketch in sketches.items():
             self.postings.setdefault(name, Postings()).add(number, self._keys(sketch, stored=True))
-
-    def _all_near(self, sketches: Sketches, others: Sketches) -> bool:
-        return all(self._near(sketch, others[name]) for name, sketch in sketches.items())
 
     def _found(self, name: str, sketch: bytes) -> NDArray[np.int64]:
         return self.postings.setdefault(name, Postings()).find(self._keys(sketch, stored=False))
@@ -184,11 +206,15 @@ class _Index:
         likeness = self.likeness[kind]
         return likeness.stored_under(content) if stored else likeness.looked_up(content)
 
-    def _near(self, one: bytes, other: bytes) -> bool:
-        (kind, content), (other_kind, other_content) = _taken_apart(one), _taken_apart(other)
-        if kind != other_kind or kind == _THE_SAME:
-            return one == other
-        return self.likeness[kind].near(content, other_content)
+    def _near(self, sketch: bytes, name: str, numbers: Sequence[int]) -> list[int]:
+        """Return those of the numbers whose sketch of a field is near this one, which must be of the same kind."""
+        kind, content = _taken_apart(sketch)
+        if kind == _THE_SAME:
+            return [number for number in numbers if self.kept[number][name] == sketch]
+        others = ((number, *_taken_apart(self.kept[number][name])) for number in numbers)
+        alike = [(number, other) for number, other_kind, other in others if other_kind == kind]
+        is_near = self.likeness[kind].near(content, [other for _, other in alike]) if alike else []
+        return [number for (number, _), near in zip(alike, is_near, strict=True) if near]
 
 
 def _candidates(found: Sequence[NDArray[np.int64]]) -> list[int]:

@@ -36,6 +36,7 @@ class Deduplicate(FitStage):
         - record.deduplicate: {method: near, fields: [image, text]}
     """
 
+    version: ClassVar[int] = 2
     every_split: ClassVar[bool] = True
 
     method: Literal["exact", "near"] = Field("exact", description="exact: byte for byte. near: by sketches of the content.")
@@ -44,6 +45,11 @@ class Deduplicate(FitStage):
     )
     image_bits: int = Field(
         7, ge=0, le=11, description="near: how many of the 64 bits of the perceptual hashes of pictures may differ, 0 to 11."
+    )
+    image_crops: bool = Field(
+        default=True,
+        description="near: whether a picture is near one that it was cut out of, where up to a tenth of each side is gone; "
+        "without, the fit pass needs a tenth of the memory and is faster.",
     )
     text_similarity: float = Field(
         0.7, ge=0.3, le=1.0, description="near: share of runs of characters that texts have in common at least, 0.3 to 1."
@@ -55,7 +61,7 @@ class Deduplicate(FitStage):
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
-        unused = self.model_fields_set & {"image_bits", "text_similarity", "text_shingle", "audio_errors"}
+        unused = self.model_fields_set & {"image_bits", "image_crops", "text_similarity", "text_shingle", "audio_errors"}
         changed = sorted(name for name in unused if getattr(self, name) != type(self).model_fields[name].default)
         if self.method == "exact" and changed:
             raise ValueError(f"{changed[0]} is for method near, not for method exact")
@@ -118,7 +124,7 @@ class Deduplicate(FitStage):
     @property
     def _likeness(self) -> dict[str, Likeness]:
         return {
-            "image": ImageLikeness(self.image_bits),
+            "image": ImageLikeness(self.image_bits, self.image_crops),
             "text": TextLikeness(self.text_similarity, self.text_shingle),
             "audio": AudioLikeness(self.audio_errors),
         }

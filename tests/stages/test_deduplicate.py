@@ -243,17 +243,30 @@ def test_near_needs_decoded_fields_and_options_belong_to_it() -> None:
     assert Deduplicate.model_validate(Deduplicate().model_dump()) == Deduplicate()
 
 
-def test_the_time_grows_with_the_records_not_with_their_pairs() -> None:
+def test_a_picture_that_was_cut_out_of_another_is_near() -> None:
+    """Whichever of the two comes first; and only where crops are looked for, and only up to about a tenth."""
+    whole = photo(0, 200)
+    cut, small = whole[14:194, 3:183].copy(), whole[40:160, 40:160].copy()
+    for order in ([whole, cut], [cut, whole]):
+        records = [record(row, image=Image(pixels)) for row, pixels in enumerate(order)]
+        assert kept(near("image"), records) == [0]
+        assert kept(near("image", image_crops=False), records) == [0, 1]
+    assert kept(near("image"), [record(0, image=Image(whole)), record(1, image=Image(small))]) == [0, 1]
+
+
+@pytest.mark.parametrize(("crops", "most"), [(False, 30), (True, 300)])
+def test_the_time_grows_with_the_records_not_with_their_pairs(crops: bool, most: int) -> None:  # noqa: FBT001 - a case
     """Of many records that are far from each other, only few pairs are compared."""
     compared = 0
 
     class Counting(ImageLikeness):
-        def near(self, one: bytes, other: bytes) -> bool:
+        def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
             nonlocal compared
-            compared += 1
-            return super().near(one, other)
+            compared += len(others)
+            return super().near(one, others)
 
-    hashes = np.random.default_rng(0).integers(0, 2**64, 5000, dtype=np.uint64)
-    sketches = [{"image": b"image:" + int(found).to_bytes(8, "big")} for found in hashes]
-    assert list(near_repeats(sketches, {"image": Counting(7)})) == []
-    assert compared < 5000 * 30
+    likeness = Counting(7, crops)
+    hashes = np.random.default_rng(0).integers(0, 2**64, (5000, 14 if crops else 1), dtype=np.uint64)
+    sketches = [{"image": b"image:" + found.astype(">u8").tobytes()} for found in hashes]
+    assert list(near_repeats(sketches, {"image": likeness})) == []
+    assert compared < 5000 * most
