@@ -31,6 +31,11 @@ class Stage(BaseModel):
     """Raise it when the stage's output changes for the same options: it enters the fingerprint."""
 
     @property
+    def random(self) -> bool:
+        """Whether the stage draws random numbers; the generator of one that does not refuses to give any."""
+        return False
+
+    @property
     def stage(self) -> str:
         """The name by which recipes, rejects and lineage know the stage."""
         from mmdata.stages import name_of  # the table of stages imports every stage, and they import this module
@@ -74,11 +79,6 @@ class FieldStage(Stage, Generic[V]):
     """Whether the field must still be encoded: False, True, or None for either."""
 
     field: str
-
-    @property
-    def random(self) -> bool:
-        """Whether `apply` draws random numbers."""
-        return False
 
     def infer(self, schema: Schema) -> Schema:
         """Check the field and replace its type by `infer_field`'s."""
