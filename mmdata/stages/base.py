@@ -7,7 +7,7 @@ see the corpus first is a `FitStage`: it observes rows in parallel, reduces what
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
@@ -90,7 +90,7 @@ class FieldStage(Stage, Generic[V]):
         return type_
 
     @abstractmethod
-    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | Sequence[V]:
+    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | list[V]:
         """Return the new value of the field, a Reject, or several values: each of them becomes a record."""
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:
@@ -99,11 +99,11 @@ class FieldStage(Stage, Generic[V]):
             return record
         return self.put_back(record, self.apply(cast("V", record[self.field]), rng))
 
-    def put_back(self, record: Record, result: V | Value | Reject | Sequence[V]) -> Outcome:
+    def put_back(self, record: Record, result: V | Value | Reject | list[V]) -> Outcome:
         """Return what becomes of a record whose field gave this result."""
         if isinstance(result, Reject):
             return result
-        if isinstance(result, Sequence):
+        if isinstance(result, list):
             return [record.with_fields(**{self.field: value}) for value in result]
         return record.with_fields(**{self.field: result})
 
