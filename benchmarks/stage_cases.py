@@ -1,7 +1,7 @@
 """The cases of `benchmarks.stages`: how each stage is measured, and the library call that it stands on.
 
 A library call gets what it needs in hand: bytes, pixels, samples or a text, and tables, models and filters that are made already.
-It does what the stage needs of the library, no more and no less: where a stage lays transparent pixels over white, so does the call.
+It does what the stage needs of the library: where a stage lays transparent pixels over white, so does the call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from io import BytesIO
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, cast
 
 import cv2
@@ -281,20 +281,31 @@ def _demuxed(_: Stage, record: Record) -> Call:
 def _frames(data: bytes, short_side: int | None) -> Iterator[NDArray[np.uint8]]:
     """Yield all frames of a clip in RGB, rounded exactly, their short side of so many pixels."""
     import av
-    from av.video.reformatter import Interpolation
+    from av.video.reformatter import Interpolation, VideoReformatter
 
     how = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
+    converter = VideoReformatter()
     with av.open(BytesIO(data)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
             scale = short_side / min(frame.width, frame.height) if short_side else 1
             sides = round(frame.width * scale), round(frame.height * scale)
-            yield frame.reformat(*sides, "rgb24", interpolation=how, threads=1).to_ndarray()
+            yield converter.reformat(frame, *sides, "rgb24", interpolation=how, threads=1).to_ndarray()
 
 
 def _decoded(_: Stage, record: Record) -> Call:
     data = cast("Video", record["video"]).encoded
-    return lambda: list(_frames(data, None))
+    count = sum(1 for _ in _frames(data, None))
+
+    def decode() -> NDArray[np.uint8]:
+        frames = _frames(data, None)
+        first = next(frames)
+        made = np.empty((count, *first.shape), np.uint8)
+        for number, frame in enumerate(chain([first], frames)):
+            made[number] = frame
+        return made
+
+    return decode
 
 
 def _scored(_: Stage, record: Record) -> Call:

@@ -127,7 +127,7 @@ def read_mp4(payload: bytes, *, sound: bool = True) -> Clip:
         frames, stamps = [], []
         for frame in file.frames(0.0):
             assert frame.pts is not None
-            frames.append(upright(file, frame, View())[0])
+            frames.append(upright(file, frame, View())[0].copy())
             stamps.append(frame.pts * _exact(frame.time_base))
         if not frames or len(frames) != (file.video.frames or len(frames)):
             raise RecordError("clip cannot be decoded", f"{len(frames)} of {file.video.frames} frames are there")
