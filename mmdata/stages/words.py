@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mmdata.errors import RecipeError
 from mmdata.record import Record
 from mmdata.schema import Schema
-from mmdata.stages.base import Outcome, Stage
-from mmdata.stages.languages import check_column, check_one_language, code_of, keep_small, pipeline_of, tag_of
+from mmdata.stages.base import Outcome
+from mmdata.stages.languages import LanguageStage, code_of, keep_small, pipeline_of
 from mmdata.stages.text import check_encodable
 from mmdata.values import Span, Text
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 
-class Words(Stage):
+class Words(LanguageStage):
     """Marks each word of a text with a span, found by the spaCy tokenizer of its language.
 
     Punctuation marks are words of their own, white space is none. Where no language is given, that which `text.language` found
@@ -31,27 +31,17 @@ class Words(Stage):
         - text.words: {language_column: lang, fallback: true}
     """
 
-    field: str = Field("text", description="the text field")
-    language: str | None = Field(None, description="language tag of every text, such as en or zh-CN")
-    language_column: str | None = Field(None, description="metadata column that holds the language tag of each text")
     label: str = Field("word", description="label of the spans")
     fallback: bool = Field(
         default=False, description="whether xx stands in for a language whose extra packages are not installed"
     )
 
-    @model_validator(mode="after")
-    def _has_one_language(self) -> Self:
-        check_one_language(self.language, self.language_column)
-        return self
-
     def infer(self, schema: Schema) -> Schema:
         """Check the field, the metadata column, and that a fixed language can be had."""
-        schema.require(self.field, "text")
-        if self.language_column is not None:
-            check_column(schema, self.language_column)
-        else:
+        inferred = super().infer(schema)
+        if self.language_column is None:
             self._language_for(self.language or "xx")
-        return schema
+        return inferred
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Add the spans. Raises RecordError for a text with lone surrogates; a record without the field stays as it is."""
@@ -59,8 +49,7 @@ class Words(Stage):
         if not isinstance(value, Text):
             return record
         check_encodable(value.text)
-        tag = tag_of(record, self.field, self.language, self.language_column)
-        tokens = self._language_for(tag).tokenizer(value.text)
+        tokens = self._language_for(self.tag_of(record)).tokenizer(value.text)
         words = [Span(token.idx, token.idx + len(token), self.label) for token in tokens if not token.is_space]
         return record.with_fields(**{self.field: replace(value, spans=(*value.spans, *words))})
 
