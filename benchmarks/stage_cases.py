@@ -387,7 +387,7 @@ CASES: tuple[Case, ...] = (
     Case("video.cut", {"by": "length", "max_seconds": 2}, "clips", library=Library("PyAV demux", _demuxed)),
     Case("video.cut", {"by": "scenes"}, "clips", library=Library("PyAV decode, OpenCV norm", _scored)),
     Case("video.decode", {"take": "all"}, "clips", library=Library("PyAV decode", _decoded)),
-    Case("video.audio", {}, "clips", library=Library("PyAV decode", _heard)),
+    Case("video.audio", {}, "clips", library=Library("PyAV decode of the sound", _heard)),
     Case("record.require"),
     Case("record.where", {"expression": 'text.characters < 1000 and lang != "xx"'}),
     Case("record.rename", {"fields": {"text": "caption"}}),

@@ -236,6 +236,13 @@ def markdown(results: Sequence[Result]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
 
 
+def with_table(page: str, table: str) -> str:
+    """Return a page with the table in the place of the one that it holds, or at its end; what stands around it stays."""
+    lines = page.splitlines(keepends=True)
+    rows = [number for number, line in enumerate(lines) if line.startswith("|")] or [len(lines)]
+    return "".join([*lines[: rows[0]], table, *lines[rows[-1] + 1 :]])
+
+
 def printed(results: Sequence[Result]) -> None:
     """Print the table."""
     from rich.console import Console
@@ -268,7 +275,8 @@ def _report(results: Sequence[Result], options: Mapping[str, Any]) -> None:
     if options["json"]:
         options["json"].write_text(json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8")
     if options["markdown"]:
-        options["markdown"].write_text(markdown(results), encoding="utf-8")
+        page = options["markdown"].read_text(encoding="utf-8") if options["markdown"].exists() else ""
+        options["markdown"].write_text(with_table(page, markdown(results)), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -281,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--markdown", type=Path, help="a page: its table is replaced, what stands around it stays")
     options = parser.parse_args(arguments)
     os.environ["RAYON_NUM_THREADS"] = "1"  # of the tokenizers library, which reads it when it trains first
     try:

@@ -14,8 +14,8 @@ from mmdata.errors import RecipeError, RecordError
 from mmdata.record import Record
 from mmdata.schema import Schema
 from mmdata.stages.base import Outcome
-from mmdata.stages.languages import LanguageStage
 from mmdata.stages.chunk_borders import Border, ruler_of
+from mmdata.stages.languages import LanguageStage
 from mmdata.stages.text import check_encodable
 from mmdata.values import Text, Tokens, Value
 
