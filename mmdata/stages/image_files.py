@@ -79,11 +79,10 @@ def read_picture(data: bytes, format_: str, background: str, max_pixels: int) ->
     Raises RecordError where the file is truncated or damaged, or has more than `max_pixels` pixels.
     """
     try:
+        if format_ == "JPEG" and (picture := _common_jpeg(data, max_pixels)) is not None:
+            return picture
         # Pillow warns of oddities that either do not touch the pixels or fail later as errors.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if format_ == "JPEG" and (picture := _common_jpeg(data, max_pixels)) is not None:
-                return picture
+        with warnings.catch_warnings(action="ignore"):
             file = _opened(data, format_, max_pixels)
             return Picture(_pixels_of(file, background), file.orientation, turned=format_ == "TIFF")
     except RecordError:
@@ -113,7 +112,8 @@ def _parsed(exif: bytes) -> Pillow.Exif:
     """Return Exif data parsed; data in which the number of the orientation stands nowhere need no parsing."""
     found = Pillow.Exif()
     if any(number in exif for number in _ORIENTATION_BYTES):
-        found.load(exif)
+        with warnings.catch_warnings(action="ignore"):
+            found.load(exif)
     return found
 
 
