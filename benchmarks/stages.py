@@ -6,8 +6,7 @@
 DIR of `--stamps` holds pictures, recordings and texts with their `manifest.jsonl`, DIR of `--photos` JPEG photos with theirs, DIR
 of `--clips` MP4 files; without it, some are made of the photos. All runs in one process, each library on one thread. What comes
 before a stage, fit passes included, is done before it is timed. Stage and library call take turns over the same records, so that
-what else the machine does strikes both; rates are of the median round, the overheads are the medians of the ratios and of the
-differences of the rounds.
+what else the machine does strikes both; of each the fastest round counts, which other work has slowed down the least.
 
 Times are processor seconds: of one thread, and on an idle machine, that is the time that passes.
 """
@@ -23,7 +22,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from time import process_time
 from typing import Any, cast
 
@@ -108,9 +106,8 @@ def measure(case: Case, inputs: Inputs, rounds: int) -> Result:
         return empty(note=f"skipped: {error}")
     unit, amount = _amount(case, prepared)
     library = None if case.library is None else _library(case, prepared)
-    times = _times(prepared.work(), library, rounds)
     count = len(prepared.records)
-    seconds, library_seconds = (median(column) for column in zip(*times, strict=True))
+    seconds, library_seconds = (min(column) for column in zip(*_times(prepared.work(), library, rounds), strict=True))
     return empty(
         records=count,
         records_per_second=count / seconds,
@@ -118,8 +115,8 @@ def measure(case: Case, inputs: Inputs, rounds: int) -> Result:
         units_per_second=amount / seconds,
         library=("" if case.library is None else case.library.name) + ("" if library or not case.library else " (not installed)"),
         library_records_per_second=count / library_seconds if library else 0.0,
-        overhead=median(own / bare - 1.0 for own, bare in times) if library else None,
-        overhead_microseconds=median(own - bare for own, bare in times) / count * 1e6 if library else None,
+        overhead=seconds / library_seconds - 1.0 if library else None,
+        overhead_microseconds=(seconds - library_seconds) / count * 1e6 if library else None,
     )
 
 
