@@ -56,7 +56,7 @@ class Record:
 
     def with_fields(self, **values: Value) -> Record:
         """Return a copy in which these fields hold these values."""
-        return replace(self, fields={**self.fields, **values})
+        return Record(self.key, {**self.fields, **values}, self.origin, self.metadata, self.measures)
 
     def without(self, *names: str) -> Record:
         """Return a copy without these fields and their measures."""

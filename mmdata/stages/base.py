@@ -7,7 +7,7 @@ see the corpus first is a `FitStage`: it observes rows in parallel, reduces what
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
@@ -29,6 +29,11 @@ class Stage(BaseModel):
 
     version: ClassVar[int] = 1
     """Raise it when the stage's output changes for the same options: it enters the fingerprint."""
+
+    @property
+    def random(self) -> bool:
+        """Whether the stage draws random numbers; the generator of one that does not refuses to give any."""
+        return False
 
     @property
     def stage(self) -> str:
@@ -75,11 +80,6 @@ class FieldStage(Stage, Generic[V]):
 
     field: str
 
-    @property
-    def random(self) -> bool:
-        """Whether `apply` draws random numbers."""
-        return False
-
     def infer(self, schema: Schema) -> Schema:
         """Check the field and replace its type by `infer_field`'s."""
         found = schema.require(self.field, self.kind, encoded=self.encoded)
@@ -90,7 +90,7 @@ class FieldStage(Stage, Generic[V]):
         return type_
 
     @abstractmethod
-    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | Sequence[V]:
+    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | list[V]:
         """Return the new value of the field, a Reject, or several values: each of them becomes a record."""
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:
@@ -99,11 +99,11 @@ class FieldStage(Stage, Generic[V]):
             return record
         return self.put_back(record, self.apply(cast("V", record[self.field]), rng))
 
-    def put_back(self, record: Record, result: V | Value | Reject | Sequence[V]) -> Outcome:
+    def put_back(self, record: Record, result: V | Value | Reject | list[V]) -> Outcome:
         """Return what becomes of a record whose field gave this result."""
         if isinstance(result, Reject):
             return result
-        if isinstance(result, Sequence):
+        if isinstance(result, list):
             return [self._with(record, value) for value in result]
         return self._with(record, result)
 

@@ -201,6 +201,11 @@ class Sample(Stage):
         """None."""
         return frozenset()
 
+    @property
+    def random(self) -> bool:
+        """True: a number decides on each record."""
+        return True
+
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:
         """Return the record, or a Reject."""
         label = label_of(record, self.by)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mmdata.record import Record
-from mmdata.schema import Schema
-from mmdata.stages.base import Outcome, Stage
+from mmdata.stages.base import Outcome
 from mmdata.stages.boundaries import word_pieces
-from mmdata.stages.languages import check_column, check_one_language, code_of, keep_small, pipeline_of, tag_of
+from mmdata.stages.languages import LanguageStage, code_of, keep_small, pipeline_of
 from mmdata.stages.text import check_encodable
 from mmdata.values import Span, Text
 
@@ -27,7 +26,7 @@ _WITHOUT_SPACES = re.compile(
 """Thai, Lao, Burmese, Khmer, Kana and Han: scripts whose words do not stand apart."""
 
 
-class Words(Stage):
+class Words(LanguageStage):
     """Marks each word of a text with a span, found by the spaCy tokenizer of its language.
 
     Punctuation marks are words of their own, white space is none. Where no language is given, that which `text.language` found
@@ -41,22 +40,7 @@ class Words(Stage):
 
     version: ClassVar[int] = 2
 
-    field: str = Field("text", description="the text field")
-    language: str | None = Field(None, description="language tag of every text, such as en or zh-CN")
-    language_column: str | None = Field(None, description="metadata column that holds the language tag of each text")
     label: str = Field("word", description="label of the spans")
-
-    @model_validator(mode="after")
-    def _has_one_language(self) -> Self:
-        check_one_language(self.language, self.language_column)
-        return self
-
-    def infer(self, schema: Schema) -> Schema:
-        """Check the field and the metadata column."""
-        schema.require(self.field, "text")
-        if self.language_column is not None:
-            check_column(schema, self.language_column)
-        return schema
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Add the spans. Raises RecordError for a text with lone surrogates; a record without the field stays as it is."""
@@ -64,8 +48,7 @@ class Words(Stage):
         if not isinstance(value, Text):
             return record
         check_encodable(value.text)
-        tag = tag_of(record, self.field, self.language, self.language_column)
-        words = [Span(start, end, self.label) for start, end in words_in(value.text, tag)]
+        words = [Span(start, end, self.label) for start, end in words_in(value.text, self.tag_of(record))]
         return record.with_fields(**{self.field: replace(value, spans=(*value.spans, *words))})
 
 
