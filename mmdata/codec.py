@@ -36,7 +36,7 @@ _ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "s
 
 @dataclass(frozen=True)
 class Codec:
-    """Encodes records of one schema; `members` maps each extension to its field and format, `inputs` are the raw fields."""
+    """Encodes records of one schema; `members` maps each extension to its field and format, `inputs` name the raw inputs."""
 
     schema: Schema
     members: Mapping[str, tuple[str, Format[Any]]]
@@ -95,7 +95,6 @@ class Codec:
         described: dict[str, Any] = {
             "key": record.key,
             "source_key": origin.source_key,
-            "row": origin.row,
             "split": origin.split,
             "group": origin.group,
             "inputs": {name: vars(origin.inputs[name]) for name in self.inputs},
@@ -109,8 +108,11 @@ class Codec:
             described["measures"] = measures
         return canonical_json(described)
 
-    def decode(self, payloads: Mapping[str, bytes]) -> Record:
-        """Return the record that these payloads (by extension) hold. Raises RecordError for a payload that is damaged."""
+    def decode(self, payloads: Mapping[str, bytes], row: int = -1) -> Record:
+        """Return the record that these payloads (by extension) hold. Raises RecordError for a payload that is damaged.
+
+        The number of its input row stands in the index alone, so that a shard stays as it is where rows before it come and go.
+        """
         described = described_by(payloads[METADATA_MEMBER])
         notes, steps = json.loads(described["annotations"]), json.loads(described["lineage"])
         fields = {}
@@ -119,7 +121,7 @@ class Codec:
                 value = self._typed(name, format_.decode(payloads[extension]), notes.get(name, {}), described)
                 fields[name] = _annotated(value, notes.get(name, {}), steps.get(name, []))
         origin = Origin(
-            row=described["row"],
+            row=row,
             source_key=described["source_key"],
             split=described["split"],
             group=described["group"],

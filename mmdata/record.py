@@ -15,7 +15,7 @@ RejectKind = Literal["error", "filtered", "duplicate"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the raw input of one field came from: its place in the corpus, and the sha256 and size of its bytes."""
+    """Where a raw input came from: its place in the corpus, and the sha256 and size of its bytes."""
 
     uri: str
     sha256: str
@@ -24,13 +24,21 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Origin:
-    """The input row of a record: its number, key as the source has it, split, group, and raw input by field."""
+    """The input row of a record: its key as the source has it, split, group, and raw inputs: `FIELD`, or `FIELD.segments`.
+
+    `row` is its number in the source: -1 where it is not known, since a record that is read from a shard does not hold it.
+    """
 
     row: int
     source_key: str
     split: str
     group: str
     inputs: Mapping[str, Provenance] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> list[str]:
+        """The raw fields that the row does not have."""
+        return [name for name, place in self.inputs.items() if not place.uri and "." not in name]
 
 
 @dataclass(frozen=True, eq=False)

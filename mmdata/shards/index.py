@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmdata.errors import DatasetError
+from mmdata.record import RejectKind
 from mmdata.schema import ScalarName
 
 _TYPES: dict[str, pa.DataType] = {
@@ -22,18 +24,42 @@ _TYPES: dict[str, pa.DataType] = {
     "float": pa.float64(),
     "bool": pa.bool_(),
 }
-_METADATA_KEY = b"mmdata"
+_INFO = b"mmdata"
+_REJECTS = b"mmdata.rejects"
 
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What the index file says of its tar: the task that made it, the build it belongs to, its records, size and sha256."""
+    """What an index says of its shard.
+
+    `task` is the digest of what it is made of: rows, recipe, and what was learned; `recipe` and `artifacts` (file to sha256) name
+    the latter two by themselves. Then records, size and sha256 of the tar, and the digest of what the index itself holds.
+    """
 
     task: str
-    fingerprint: str
+    recipe: str
+    artifacts: Mapping[str, str]
     records: int
     bytes: int
     sha256: str
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class ShardReject:
+    """A row of the task, or a record of it, that is not in the shard: why, and what the row was made of.
+
+    `source_key` names the row, `key` what was turned away. `digest` and `files` are empty where no digest may be kept.
+    """
+
+    source_key: str
+    digest: str
+    files: Mapping[str, str]
+    key: str
+    kind: RejectKind
+    stage: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -45,9 +71,13 @@ class Member:
     crc32: int
 
 
-def index_schema(extensions: Sequence[str], measures: Mapping[str, ScalarName], metadata: Mapping[str, ScalarName]) -> pa.Schema:
-    """Return the columns of an index whose records have these members, measures (`FIELD.MEASURE`) and metadata."""
-    columns = [("key", pa.string()), ("row", pa.int64()), ("split", pa.string()), ("group", pa.string())]
+def index_schema(
+    extensions: Sequence[str], inputs: Sequence[str], measures: Mapping[str, ScalarName], metadata: Mapping[str, ScalarName]
+) -> pa.Schema:
+    """Return the columns of an index whose records have these members, raw inputs, measures (`FIELD.MEASURE`) and metadata."""
+    columns = [("key", pa.string()), ("row", pa.int64()), ("source_key", pa.string())]
+    columns += [(name, pa.string()) for name in ("split", "group", "input.digest")]
+    columns += [(f"input.{name}.sha256", pa.string()) for name in inputs]
     for extension in extensions:
         columns += [(f"{extension}.offset", pa.int64()), (f"{extension}.size", pa.int64()), (f"{extension}.crc32", pa.uint32())]
     columns += [(name, _TYPES[type_]) for name, type_ in measures.items()]
@@ -55,10 +85,19 @@ def index_schema(extensions: Sequence[str], measures: Mapping[str, ScalarName], 
     return pa.schema(columns)
 
 
-def write_index(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, info: ShardInfo) -> bytes:
+def write_index(table: pa.Table, info: ShardInfo, rejects: Sequence[ShardReject] = ()) -> bytes:
     """Return the Parquet file of an index; the same rows give the same bytes."""
-    table = pa.Table.from_pylist(list(rows), schema=schema)
-    return parquet_bytes(table.replace_schema_metadata({_METADATA_KEY: json.dumps(asdict(info), sort_keys=True)}))
+    said = {_INFO: asdict(replace(info, content=_content_digest(table, rejects))), _REJECTS: [asdict(one) for one in rejects]}
+    return parquet_bytes(table.replace_schema_metadata({key: json.dumps(value, sort_keys=True) for key, value in said.items()}))
+
+
+def _content_digest(table: pa.Table, rejects: Sequence[ShardReject]) -> str:
+    """Return the sha256 of all but the numbers of the rows in the source, which change with the rows before."""
+    digest = hashlib.sha256(json.dumps([asdict(one) for one in rejects], sort_keys=True).encode())
+    for name in table.column_names:
+        if name != "row":
+            digest.update(json.dumps([name, table.column(name).to_pylist()]).encode())
+    return digest.hexdigest()
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -71,29 +110,44 @@ def parquet_bytes(table: pa.Table) -> bytes:
 class ShardIndex:
     """The index of one shard, read into memory."""
 
-    def __init__(self, table: pa.Table, info: ShardInfo) -> None:
+    def __init__(self, table: pa.Table, info: ShardInfo, rejects: Sequence[ShardReject]) -> None:
         self.table = table
         self.info = info
+        self.rejects = rejects
 
     @classmethod
     def read(cls, path: Path) -> ShardIndex:
         """Read an index file. Raises DatasetError where it is missing or damaged."""
         try:
             table = pq.read_table(path, memory_map=False)
-            info = ShardInfo(**json.loads(table.schema.metadata[_METADATA_KEY]))
+            info = ShardInfo(**json.loads(table.schema.metadata[_INFO]))
+            rejects = [ShardReject(**one) for one in json.loads(table.schema.metadata[_REJECTS])]
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{path}: the index of this shard is damaged ({error})") from error
-        return cls(table, info)
+        return cls(table, info, rejects)
 
     @staticmethod
     def read_info(path: Path) -> ShardInfo | None:
         """Return only what an index file says of its tar; None where the file is missing or damaged."""
         try:
-            return ShardInfo(**json.loads(pq.read_schema(path).metadata[_METADATA_KEY]))
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+            return ShardInfo(**json.loads(pq.read_schema(path).metadata[_INFO]))
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError):
             return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the index still holds what was written to it."""
+        return self.info.content == _content_digest(self.table, self.rejects)
+
+    def numbered(self, rows: Mapping[str, int]) -> ShardIndex:
+        """Return the index with the numbers that rows, by their keys in the source, have now; itself where it has them."""
+        numbers = [rows[key] for key in self.column("source_key")]
+        if numbers == self.column("row"):
+            return self
+        place = self.table.column_names.index("row")
+        return ShardIndex(self.table.set_column(place, "row", pa.array(numbers, pa.int64())), self.info, self.rejects)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

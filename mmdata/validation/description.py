@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmdata.codec import Codec
-from mmdata.dataset import DESCRIPTION, FORMAT, SPLITS, Shard
+from mmdata.dataset import DESCRIPTION, FORMAT, SPLITS, Shard, fingerprint_of
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
 from mmdata.formats import DEFAULTS, FORMATS, format_of, holds
@@ -149,6 +149,8 @@ def _sound_parts(data: object, notes: Notes) -> dict[str, Any]:
             notes.error("description", f"{'.'.join(place)}: {one['msg']}, found {shown(one['input'])}")
             wrong.add(place[0])
     parts = {name: value for name, value in data.items() if name in _NAMES - wrong}
+    if {"identity", "artifacts", "fingerprint"} <= parts.keys():
+        _check_fingerprint(parts, notes)
     if {"schema", "members", "inputs"} <= parts.keys() and (problems := _member_problems(parts)):
         for problem in problems:
             notes.error("description", problem)
@@ -169,6 +171,15 @@ def _check_checksum(data: Mapping[str, Any], notes: Notes) -> None:
         return
     if data.get("checksum") != checksum:
         notes.error("description", "its checksum differs from its content: it was changed after the build")
+
+
+def _check_fingerprint(parts: Mapping[str, Any], notes: Notes) -> None:
+    try:
+        fingerprint = fingerprint_of(parts["identity"], parts["artifacts"])
+    except ValueError:
+        return  # what JSON has no form for is noted with the checksum
+    if parts["fingerprint"] != fingerprint:
+        notes.error("description", "its fingerprint is not that of its identity and artifacts")
 
 
 def _member_problems(parts: Mapping[str, Any]) -> list[str]:
