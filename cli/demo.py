@@ -54,7 +54,8 @@ def command(out: Path, *, as_json: bool) -> None:
         "      then build your own: mmdata recipes"
     )
     if as_json:
-        outcome = {"counts": dataset.description["counts"], "problems": report.errors, "training": result.to_json()}
-        click.echo(json.dumps(outcome, ensure_ascii=False))
+        counts = outcome.dataset.description["counts"]
+        told = {"counts": counts, "problems": report.errors, "training": result.to_json()}
+        click.echo(json.dumps(told, ensure_ascii=False))
     if not report.ok:
         raise click.exceptions.Exit(1)

@@ -140,8 +140,10 @@ class _Build:
 
     def run(self, *, update: bool) -> Outcome:
         """Leave a complete folder as it is where nothing is to do; else hold it, and do what is."""
-        if not update and self._is_complete():
-            return Outcome(Dataset(self.folder.out), None)
+        if (description := self.folder.description()) is not None:
+            refuse_another(self.plan, self.given, self.folder.out, description, update=update)
+            if not update and not self.folder.work.exists() and not self.folder.damage(description, FileHashes(self.workers)):
+                return Outcome(Dataset(self.folder.out), None)
         with self.folder.held(digest_of_json(self.plan.recipe.substance())):
             hashes = FileHashes(self.workers)
             standing = find_standing(self.plan, self.given, self.folder, hashes, update=update)
@@ -149,13 +151,6 @@ class _Build:
             changes = None if is_done else self._carry_out(standing, hashes)
             self.folder.clear()
         return Outcome(Dataset(self.folder.out), changes)
-
-    def _is_complete(self) -> bool:
-        description = self.folder.description()
-        if description is None:
-            return False
-        refuse_another(self.plan, self.given, self.folder.out, description, update=False)
-        return not self.folder.work.exists() and not self.folder.damage(description, FileHashes(self.workers))
 
     def _carry_out(self, standing: Standing, hashes: FileHashes) -> Changes | None:
         folder, mode = self.folder, standing.mode

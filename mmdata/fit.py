@@ -154,8 +154,8 @@ class Fitting:
         for file, sha256 in digests.items():
             if self.promised.get(file, sha256) != sha256:
                 raise DatasetError(
-                    f"{self.folder.artifacts / file}: it, or what it depends on, is damaged and does not come out the same again: "
-                    "raw files changed, or it was learned from earlier rows; put it back from a copy, or build into a new folder"
+                    f"{self.folder.artifacts / file}: it, or what it depends on, is damaged and does not come out the same: raw "
+                    "files changed, or it was learned from earlier rows; put it back from a copy, or build into a new folder"
                 )
         for name, content in sorted(files.items()):
             self.folder.publish(self.folder.artifacts / artifact_name(self.plan.recipe, number, name), content)

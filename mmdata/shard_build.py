@@ -42,6 +42,7 @@ class ShardBuild:
     done: dict[str, Finished] = field(default_factory=dict)
     """Where the files of each finished task lie, by its digest."""
     _at: dict[Path, str] = field(default_factory=dict)
+    """Which finished task's tar lies at a place, by its digest."""
 
     @cached_property
     def made_by(self) -> MadeBy:
@@ -152,15 +153,22 @@ class ShardBuild:
         sha256 = done.index.info.sha256
         if self.promised.get(tar.name, sha256) != sha256:
             raise DatasetError(self._broken_promise(task, done, shard))
-        other = self._at.pop(tar, digest)
-        if other != digest:
-            self.done[other] = self.folder.stage(self.done[other])
+        if (other := self._at.get(tar, digest)) != digest:
+            self._moved(other, self.folder.stage(self.done[other]))
         is_there = done.tar != tar and tar.exists() and self.hashes[tar] == sha256
         index = done.index.numbered({row.source_key: row.row for row in task.rows})
         placed = self.folder.place(done, shard, is_there=is_there)
-        self.done[digest] = Finished(index, placed.index_file, placed.tar)
+        self._moved(digest, Finished(index, placed.index_file, placed.tar))
         if index is not done.index:
             self.folder.write_index(self.done[digest])
+
+    def _moved(self, digest: str, now: Finished) -> None:
+        before = self.done[digest].tar
+        if before is not None and self._at.get(before) == digest:
+            del self._at[before]
+        if now.tar is not None:
+            self._at[now.tar] = digest
+        self.done[digest] = now
 
     def _broken_promise(self, task: Task, done: Finished, shard: str) -> str:
         """Say which raw files changed, as far as the index of the damaged shard still tells."""
