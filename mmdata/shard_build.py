@@ -72,7 +72,8 @@ class ShardBuild:
         others = [one for one in self.stock.shards if id(one) not in chosen]
         if self.changes.mode is not Mode.REPAIR:
             others = [self.folder.retire(one) for one in others]
-        sources = [one for one in others if self.made_by.made(one.index.info)]
+        is_there = [one for one in others if one.tar is not None or not one.index.info.records]
+        sources = [one for one in is_there if self.made_by.made(one.index.info)]
         self.pending = self._with_earlier(pending, sources)
 
     def refuse_strays(self) -> None:

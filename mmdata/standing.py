@@ -51,7 +51,7 @@ def refuse_another(plan: Plan, given: Mapping[str, bytes], out: Path, descriptio
 
 def _differences(identity: Mapping[str, Any], plan: Plan, *, update: bool) -> list[str]:
     wanted = plan.identity
-    return differences(identity["recipe"], wanted["recipe"]) if update else differences(dict(identity), wanted)
+    return differences(identity["recipe"], wanted["recipe"], "recipe") if update else differences(dict(identity), wanted)
 
 
 def find_standing(plan: Plan, given: Mapping[str, bytes], folder: BuildFolder, hashes: FileHashes, *, update: bool) -> Standing:

@@ -47,7 +47,7 @@ def _sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Finished:
-    """A task that is done: its index, and where index and tar lie; a task without records has no tar."""
+    """A task that is done: its index, and where index and tar lie; there is no tar where it gave no record, or is lost."""
 
     index: ShardIndex
     index_file: Path
@@ -89,8 +89,9 @@ class Stock:
                 tar = by_content.get(index.info.sha256)
                 if tar is not None or not index.info.records:
                     finished.append(Finished(index, path, tar))
-                elif (tar := folder / f"{path.stem}.tar").exists():
-                    damaged.append(Finished(index, path, tar))
+                else:
+                    tar = folder / f"{path.stem}.tar"
+                    damaged.append(Finished(index, path, tar if tar.exists() else None))
         return cls(finished, damaged)
 
     @property
