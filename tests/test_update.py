@@ -16,7 +16,8 @@ from mmdata.builder import Outcome
 from mmdata.changes import Changes
 from mmdata.errors import DatasetError, RecipeError
 from mmdata.shards.index import ShardIndex
-from tests.corpus import picture
+from mmdata.values import Audio
+from tests.corpus import picture, recording
 from tests.incremental import STAGES, Corpus, Inline, assert_as_new, contents, stamps
 
 Edit = Callable[[Corpus], object]
@@ -107,6 +108,7 @@ def test_an_update_equals_a_build_from_nothing(
     EDITS[edit][0](corpus)
     changes = changes_of(corpus.build(out, update=True))
     assert_as_new(corpus, out, tmp_path / "fresh")
+    assert edit != "all at once" or mmdata.validate(out).ok
     after = contents(out)
     assert {name for name in after if stamps(out)[name] == files.get(name)} >= {
         name for name in after if before.get(name) == after[name] and not _was_moved(name, before, after)
@@ -266,6 +268,51 @@ def test_a_record_that_is_damaged_is_made_again(tmp_path: Path) -> None:
     tar.write_bytes(content)
     corpus.add(12)
     assert changes_of(corpus.build(tmp_path / "out", update=True)).repaired == ("train-000000.tar",)
+    assert_as_new(corpus, tmp_path / "out", tmp_path / "fresh")
+
+
+def test_subtitles_are_raw_inputs(tmp_path: Path) -> None:
+    """A subtitle file has its provenance and sha256 in the record and the index, and an update notices where it changed."""
+    corpus = Corpus.make(tmp_path / "corpus", 6, split={}, stages=["audio.decode"], output={}, metadata={})
+    corpus.data["fields"] = {"audio": {"kind": "audio", "segments": "subtitles"}}
+    for number, row in enumerate(corpus.rows):
+        (corpus.folder / f"{number}.wav").write_bytes(recording(number))
+        row |= {"audio": f"{number}.wav", "subtitles": f"{number}.srt" if number % 2 else [[0.0, 0.1, "word"]]}
+        (corpus.folder / f"{number}.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nspoken\n")
+    out = tmp_path / "out"
+    corpus.build(out)
+    record = mmdata.open(out).find("row/001")
+    assert record.origin.inputs["audio.segments"].uri == "1.srt"
+    assert mmdata.open(out).find("row/002").origin.inputs["audio.segments"].uri == ""
+    (corpus.folder / "1.srt").write_text("1\n00:00:00,100 --> 00:00:00,200\nsung\n")
+    assert changes_of(corpus.build(out, update=True)).rows_changed == 1
+    audio = mmdata.open(out).find("row/001")["audio"]
+    assert isinstance(audio, Audio)
+    assert [segment.label for segment in audio.segments] == ["sung"]
+    assert mmdata.validate(out).ok
+
+
+def test_no_digest_tells_what_was_redacted(tmp_path: Path) -> None:
+    """Neither index nor artifacts hold a digest of a row that was redacted or turned away; updates are as new all the same."""
+    stages = [
+        "record.deduplicate",
+        {"text.redact": {"kinds": ["email"]}},
+        {"record.where": {"expression": "label != 'c'"}},
+        "image.decode",
+    ]
+    corpus = Corpus.make(tmp_path / "corpus", 24, split={}, stages=stages)
+    corpus.rows[2]["text"] = "write to someone@example.org"
+    corpus.rows[3]["label"] = "c"
+    corpus.build(tmp_path / "out")
+    digests: dict[str, str] = {}
+    for path in (tmp_path / "out/index").iterdir():
+        index = ShardIndex.read(path)
+        digests |= dict(zip(index.column("source_key"), index.column("input.digest"), strict=True))
+        assert all((reject.digest, reject.files) == ("", {}) for reject in index.rejects)
+    assert [key for key, digest in digests.items() if not digest] == ["row/002"]
+    assert [path.name for path in (tmp_path / "out/artifacts").iterdir()] == ["duplicates.jsonl"]
+    several(corpus)
+    corpus.build(tmp_path / "out", update=True)
     assert_as_new(corpus, tmp_path / "out", tmp_path / "fresh")
 
 
