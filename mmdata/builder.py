@@ -32,7 +32,7 @@ from mmdata.shard_build import ShardBuild
 from mmdata.shards.index import ShardIndex
 from mmdata.standing import Standing, find_standing, refuse_another
 from mmdata.stock import FileHashes, Stock
-from mmdata.summary import Account, describe, description_file, rejects_file
+from mmdata.summary import Account, describe, description_file, rejects_file, versions
 
 _log = logging.getLogger("mmdata.build")
 
@@ -148,15 +148,15 @@ class _Build:
             hashes = FileHashes(self.workers)
             standing = find_standing(self.plan, self.given, self.folder, hashes, update=update)
             is_done = standing.mode is Mode.REPAIR and not standing.damaged
-            changes = None if is_done else self._carry_out(standing, hashes)
+            changes = None if is_done else self._carry_out(standing, hashes, update=update)
             self.folder.clear()
         return Outcome(Dataset(self.folder.out), changes)
 
-    def _carry_out(self, standing: Standing, hashes: FileHashes) -> Changes | None:
+    def _carry_out(self, standing: Standing, hashes: FileHashes, *, update: bool) -> Changes | None:
         folder, mode = self.folder, standing.mode
         folder.keeps_description = mode is Mode.REPAIR
         stock = folder.stock(hashes, standing.damaged)
-        known = self._known_rows(stock, standing)
+        known = self._known_rows(stock, standing) if update or standing.description is not None else None
         raw = RawChanges(folder.out, CorpusFiles(self.plan.recipe, self.workers), mode)
         with LocalEngine(self.workers, folder.work) as engine:
             promised = {} if mode is Mode.UPDATE else standing.artifacts
@@ -169,6 +169,7 @@ class _Build:
             shards = ShardBuild(fitted, fitted.plan.codec(fitted.stages), folder, raw, hashes, stock, _tars(standing))
             if standing.is_strict:
                 shards.refuse_strays()
+                folder.claim(self.plan.identity, versions())
             shards.prepare()
             folder.forget_failure()
             indexes = shards.run(engine, self._phase("build", self.plan.rows))
@@ -196,9 +197,10 @@ class _Build:
         Raises DatasetError where it differs under the same ones.
         """
         assert standing.description is not None
-        promised = {name: value for name, value in standing.description.items() if name != "checksum"}
-        now = json.loads(description_file(description))
-        lines = differences(promised, {name: value for name, value in now.items() if name != "checksum"})
+        # The recipe as run may name another place of the corpus; what of it matters is the identity, which agrees.
+        promised, now = standing.description, json.loads(description_file(description))
+        names = sorted(now.keys() - {"checksum", "recipe"})
+        lines = differences({name: promised.get(name) for name in names}, {name: now[name] for name in names})
         other = [line for line in lines if not line.startswith("versions.")]
         if other and len(other) == len(lines):
             told = "\n".join(f"  {line}" for line in other[:20])
@@ -207,10 +209,8 @@ class _Build:
             )
         return not other
 
-    def _known_rows(self, stock: Stock, standing: Standing) -> set[str] | None:
-        """Return the keys in the source of the rows that the dataset was made of; None where there was no dataset."""
-        if standing.description is None and standing.mode is not Mode.UPDATE:
-            return None
+    def _known_rows(self, stock: Stock, standing: Standing) -> set[str]:
+        """Return the keys in the source of the rows that the folder was made of."""
         keys = {key for one in stock.shards if one.index_file.parent != self.folder.retired for key in one.rows}
         path = self.folder.out / REJECTS
         if standing.description is not None and path not in standing.damaged:

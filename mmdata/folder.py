@@ -66,11 +66,18 @@ class BuildFolder:
             raise DatasetError(f"{self.out}: is a file; name a folder for the dataset")
         if self.work.is_dir() or not self.out.is_dir() or self.description() is not None:
             return
-        recipes = {info.recipe for path in self.index.glob("*.parquet") if (info := ShardIndex.read_info(path)) is not None}
         found = sorted(path.name for path in self.out.iterdir())
-        if found and not recipes:
+        if found and not self._recipes():
             raise DatasetError(f"{self.out}: holds {found[0]!r}, which no build wrote; name a new or an empty folder")
-        if recipes - {recipe}:
+        self.refuse_other_recipe(recipe)
+
+    def _recipes(self) -> set[str]:
+        """The digests of the recipes that made the shards here."""
+        return {info.recipe for path in self.index.glob("*.parquet") if (info := ShardIndex.read_info(path)) is not None}
+
+    def refuse_other_recipe(self, recipe: str) -> None:
+        """Raise DatasetError where nothing but the shards says whose the folder is, and they are of another recipe."""
+        if self._recipes() - {recipe}:
             raise DatasetError(
                 f"{self.out}: {DESCRIPTION} is missing or damaged, and the shards are of another recipe; choose another folder"
             )

@@ -19,6 +19,8 @@ from mmdata.record import Provenance
 from mmdata.sources.base import Source
 from mmdata.subtitles import is_subtitles
 
+_FILES_A_PART = 32
+
 FileDigests = Mapping[str, str]
 """What the files of a row hold, by the name of the raw input: the sha256, or why the file cannot be read."""
 
@@ -94,14 +96,17 @@ class CorpusFiles:
         self._recipe = recipe
         self._threads = threads
         self._source: Source | None = None
+        self._paths: dict[int, dict[str, str]] = {}
         self._digests: dict[str, str] = {}
 
     def digests(self, rows: Iterable[PlannedRow]) -> list[FileDigests]:
         """Return what the files of each row hold."""
         files = [self._files(row) for row in rows]
         unknown = [path for path in dict.fromkeys(path for row in files for path in row.values()) if path not in self._digests]
+        parts = [unknown[first : first + _FILES_A_PART] for first in range(0, len(unknown), _FILES_A_PART)]
         with ThreadPoolExecutor(self._threads) as pool:
-            self._digests |= zip(unknown, pool.map(self._digest, unknown), strict=True)
+            for found in pool.map(self._read, parts):
+                self._digests |= found
         return [{name: self._digests[path] for name, path in row.items()} for row in files]
 
     def path(self, row: PlannedRow, name: str) -> str:
@@ -109,8 +114,13 @@ class CorpusFiles:
         return self._files(row).get(name, name)
 
     def _files(self, row: PlannedRow) -> dict[str, str]:
-        places = places_of(self._recipe, self._recipe.fields, self._open()[row.row].columns)
-        return {name: place.content for name, place in places.items() if place.is_file}
+        if row.row not in self._paths:
+            places = places_of(self._recipe, self._recipe.fields, self._open()[row.row].columns)
+            self._paths[row.row] = {name: place.content for name, place in places.items() if place.is_file}
+        return self._paths[row.row]
+
+    def _read(self, paths: Iterable[str]) -> dict[str, str]:
+        return {path: self._digest(path) for path in paths}
 
     def _open(self) -> Source:
         if self._source is None:

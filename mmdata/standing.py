@@ -55,7 +55,7 @@ def _differences(identity: Mapping[str, Any], plan: Plan, *, update: bool) -> li
 
 
 def find_standing(plan: Plan, given: Mapping[str, bytes], folder: BuildFolder, hashes: FileHashes, *, update: bool) -> Standing:
-    """Find out how the folder stands, which is held, and write down that it now is of this build.
+    """Find out how the folder stands, which is held, and write down that it now is of this build, unless its shards must tell.
 
     Raises DatasetError where it is of another one. Other versions of the libraries are let pass with a warning: they may make
     other bytes.
@@ -69,8 +69,9 @@ def find_standing(plan: Plan, given: Mapping[str, bytes], folder: BuildFolder, h
             folder.claim(plan.identity, versions())
         return Standing(Mode.UPDATE if update else Mode.REPAIR, description["artifacts"], damaged, description)
     if claim is None:
-        standing = _from_shards(folder, hashes, update=update)
-        folder.claim(plan.identity, versions())
+        standing = _from_shards(plan, folder, hashes, update=update)
+        if not standing.is_strict:
+            folder.claim(plan.identity, versions())
         return standing
     if lines := _differences(claim["identity"], plan, update=update):
         raise DatasetError(refusal(folder.out, lines))
@@ -80,8 +81,9 @@ def find_standing(plan: Plan, given: Mapping[str, bytes], folder: BuildFolder, h
     return Standing(Mode.UPDATE if update or folder.has_failed() else Mode.RESUME, {})
 
 
-def _from_shards(folder: BuildFolder, hashes: FileHashes, *, update: bool) -> Standing:
+def _from_shards(plan: Plan, folder: BuildFolder, hashes: FileHashes, *, update: bool) -> Standing:
     """Return the standing of a folder that is new, or has lost its `dataset.json`: then the shards say what they were made by."""
+    folder.refuse_other_recipe(digest_of_json(plan.recipe.substance()))
     infos = [info for path in sorted(folder.index.glob("*.parquet")) if (info := ShardIndex.read_info(path)) is not None]
     if len({digest_of_json(dict(info.artifacts)) for info in infos}) > 1:
         raise DatasetError(f"{folder.out}: the shards were made by different artifacts; build into a new folder")

@@ -26,6 +26,7 @@ _TYPES: dict[str, pa.DataType] = {
 }
 _INFO = b"mmdata"
 _REJECTS = b"mmdata.rejects"
+_DAMAGE = (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,14 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
+def _info(schema: pa.Schema) -> ShardInfo:
+    """Return what an index says of its shard. Raises one of `_DAMAGE` where it does not."""
+    info = ShardInfo(**json.loads(schema.metadata[_INFO]))
+    if not isinstance(info.artifacts, dict):
+        raise TypeError(f"artifacts must be an object, found {type(info.artifacts).__name__}")
+    return info
+
+
 class ShardIndex:
     """The index of one shard, read into memory."""
 
@@ -120,11 +129,11 @@ class ShardIndex:
         """Read an index file. Raises DatasetError where it is missing or damaged."""
         try:
             table = pq.read_table(path, memory_map=False)
-            info = ShardInfo(**json.loads(table.schema.metadata[_INFO]))
+            info = _info(table.schema)
             rejects = [ShardReject(**one) for one in json.loads(table.schema.metadata[_REJECTS])]
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        except _DAMAGE as error:
             raise DatasetError(f"{path}: the index of this shard is damaged ({error})") from error
         return cls(table, info, rejects)
 
@@ -132,8 +141,8 @@ class ShardIndex:
     def read_info(path: Path) -> ShardInfo | None:
         """Return only what an index file says of its tar; None where the file is missing or damaged."""
         try:
-            return ShardInfo(**json.loads(pq.read_schema(path).metadata[_INFO]))
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError):
+            return _info(pq.read_schema(path))
+        except _DAMAGE:
             return None
 
     @property
