@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -334,3 +337,53 @@ def test_an_update_killed_again_and_again_is_the_same(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["changes"]["rows_kept"] + json.loads(done.stdout)["changes"]["rows_added"] <= 48
     build({**corpus.data, "artifacts": str(out)}, tmp_path / "fresh", workers=2)
     assert contents(out) == contents(tmp_path / "fresh")
+
+
+class Stopped(BaseException):
+    """Stands for a kill: no code expects it."""
+
+
+def stop_at(point: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Let the process stop at one of the points at which it renames, removes or flushes a file; return the points passed."""
+    passed: list[str] = []
+
+    def stopping(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            passed.append(name)
+            if len(passed) > point:
+                raise Stopped
+            return work(*arguments, **options)
+
+        return call
+
+    patch.setattr(Path, "replace", stopping("rename", Path.replace))
+    patch.setattr(Path, "unlink", stopping("remove", Path.unlink))
+    patch.setattr(os, "fsync", stopping("flush", os.fsync))
+    return passed
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("first", range(4))
+def test_an_update_may_stop_at_any_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """Stopped at any rename, removal or flush, an update goes on to the bytes of one that was not stopped."""
+    corpus, base, out = Corpus.make(tmp_path / "corpus", 12, split={}), tmp_path / "base", tmp_path / "out"
+    corpus.build(base)
+    del corpus.rows[2:4]
+    corpus.add(12, 5)
+    corpus.add(13)
+    with monkeypatch.context() as patch:
+        shutil.copytree(base, out)
+        passed = stop_at(10**9, patch)
+        corpus.build(out, update=True)
+        points = len(passed)
+    expected = contents(out)
+    assert points > 20
+    for point in range(first, points, 12):
+        shutil.rmtree(out)
+        shutil.copytree(base, out)
+        with monkeypatch.context() as patch, contextlib.suppress(Stopped):
+            stop_at(point, patch)
+            corpus.build(out, update=True)
+        # With its old rows the dataset may still be complete; else the plain command goes on as well.
+        corpus.build(out, update=point % 8 < 4 or (out / "dataset.json").exists())
+        assert contents(out) == expected, point
