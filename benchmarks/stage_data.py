@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.record import Origin, Record, Reject
 from mmdata.rng import rng_for
@@ -22,6 +24,7 @@ Step = tuple[str, Mapping[str, Any]]
 
 PERSONAL_TEXTS = Path(__file__).with_name("data") / "redaction.jsonl"
 CAPTIONS_A_DOCUMENT = 40
+MOST_CLIPS = 8  # made of photos: each takes seconds to encode
 _FIELDS: Mapping[InputName, tuple[str, ...]] = {
     "photos": ("image", "text"),
     "stamps": ("image", "audio", "text"),
@@ -42,7 +45,7 @@ class Inputs:
 
     `stamps` and `photos` hold a `manifest.jsonl` with `key`, `image`, `text`, and in `stamps` also `audio` and, where there are
     several, the language `lang`; paths are relative to the folder. SVG files among the stamps are read as `drawings` alone.
-    `clips` holds MP4 files.
+    `clips` holds MP4 files; without it, some are made of the photos, and of the recordings among the stamps.
     """
 
     stamps: Path
@@ -102,8 +105,20 @@ class Inputs:
             yield {"text": Text(line["text"])}, line["language"]
 
     def _clips(self) -> Iterator[tuple[dict[str, Value], str]]:
-        for path in self._spread(sorted(self.clips.glob("*.mp4")) if self.clips is not None else []):
-            yield {"video": Video(path.read_bytes())}, ""
+        paths = [] if self.clips is None else self._spread(sorted(self.clips.glob("*.mp4")))
+        for data in self._made_clips if self.clips is None else (path.read_bytes() for path in paths):
+            yield {"video": Video(data)}, ""
+
+    @cached_property
+    def _made_clips(self) -> list[bytes]:
+        """Some clips, each of other photos. Raises MissingExtraError where they cannot be written."""
+        from benchmarks.stage_clips import PHOTOS_A_CLIP, clip_of
+
+        require_extra("making clips")
+        photos = [cast("Image", fields["image"]).encoded for fields, _ in self._rows(self.photos, "photos")]
+        recordings = [cast("Audio", fields["audio"]).encoded for fields, _ in self._rows(self.stamps, "stamps")]
+        groups = [photos[start : start + PHOTOS_A_CLIP] for start in range(0, len(photos), PHOTOS_A_CLIP)]
+        return [clip_of(group, recording) for group, recording in list(zip(groups, recordings, strict=False))[:MOST_CLIPS]]
 
     def _spread(self, items: Sequence[Any]) -> Sequence[Any]:
         """Return at most `records` of the items, at even distances."""

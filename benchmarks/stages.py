@@ -4,9 +4,9 @@
                                 [--markdown FILE]
 
 DIR of `--stamps` holds pictures, recordings and texts with their `manifest.jsonl`, DIR of `--photos` JPEG photos with theirs, DIR
-of `--clips` MP4 files. All runs in one process, each library on one thread. What comes before a stage, fit passes included, is
-done before it is timed. Stage and library call take turns over the same records, so that what else the machine does strikes both;
-rates are of the median round, the overhead is the median of the ratios of the rounds.
+of `--clips` MP4 files; without it, some are made of the photos. All runs in one process, each library on one thread. What comes
+before a stage, fit passes included, is done before it is timed. Stage and library call take turns over the same records, so that
+what else the machine does strikes both; of each the fastest round counts, which other work has slowed down the least.
 
 Times are processor seconds: of one thread, and on an idle machine, that is the time that passes.
 """
@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from time import process_time
 from typing import Any, cast
 
@@ -38,7 +37,8 @@ from mmdata.stages.base import FitStage, Stage
 Work = Callable[[], object]
 
 UNITS = {"image": "megapixels/s", "audio": "seconds of sound/s", "text": "characters/s"}
-COLUMNS = ("stage", "records of", "records/s", "units/s", "library call", "its records/s", "overhead")
+COLUMNS = ("stage", "records of", "records/s", "units/s", "library call", "its records/s", "overhead", "µs a record")
+_NUMBERS = frozenset({"records/s", "units/s", "its records/s", "overhead", "µs a record"})
 LEAST_SECONDS, MOST_SECONDS = 0.05, 2.0  # of a pass: shorter ones are repeated, of longer ones some records are left out
 
 
@@ -48,7 +48,10 @@ class UnmeasuredStageError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of a case; `overhead` is a share of the library's time. A `note` says why there is nothing."""
+    """What was measured of a case. A `note` says why there is nothing.
+
+    `overhead` is a share of the library's time, `overhead_microseconds` the same for one record.
+    """
 
     stage: str
     input: str
@@ -59,6 +62,7 @@ class Result:
     library: str = ""
     library_records_per_second: float = 0.0
     overhead: float | None = None
+    overhead_microseconds: float | None = None
     note: str = ""
 
 
@@ -102,9 +106,8 @@ def measure(case: Case, inputs: Inputs, rounds: int) -> Result:
         return empty(note=f"skipped: {error}")
     unit, amount = _amount(case, prepared)
     library = None if case.library is None else _library(case, prepared)
-    times = _times(prepared.work(), library, rounds)
     count = len(prepared.records)
-    seconds, library_seconds = (median(column) for column in zip(*times, strict=True))
+    seconds, library_seconds = (min(column) for column in zip(*_times(prepared.work(), library, rounds), strict=True))
     return empty(
         records=count,
         records_per_second=count / seconds,
@@ -112,7 +115,8 @@ def measure(case: Case, inputs: Inputs, rounds: int) -> Result:
         units_per_second=amount / seconds,
         library=("" if case.library is None else case.library.name) + ("" if library or not case.library else " (not installed)"),
         library_records_per_second=count / library_seconds if library else 0.0,
-        overhead=median(own / bare - 1.0 for own, bare in times) if library else None,
+        overhead=seconds / library_seconds - 1.0 if library else None,
+        overhead_microseconds=(seconds - library_seconds) / count * 1e6 if library else None,
     )
 
 
@@ -209,12 +213,13 @@ def _shown(value: object) -> str:
 def cells_of(result: Result) -> tuple[str, ...]:
     """Return the row of a result, with the columns of COLUMNS."""
     if result.note:
-        return (result.stage, result.input, result.note, "", "", "", "")
+        return (result.stage, result.input, result.note, *[""] * (len(COLUMNS) - 3))
     units = f"{_number(result.units_per_second)} {result.unit.removesuffix('/s')}" if result.unit else "—"
     library_rate = _number(result.library_records_per_second) if result.overhead is not None else "—"
     overhead = "—" if result.overhead is None else f"{result.overhead:+,.0%}"
+    microseconds = "—" if result.overhead_microseconds is None else f"{result.overhead_microseconds:+,.0f}"
     own = (result.stage, f"{result.records} {result.input}", _number(result.records_per_second), units)
-    return (*own, result.library or "—", library_rate, overhead)
+    return (*own, result.library or "—", library_rate, overhead, microseconds)
 
 
 def _number(value: float) -> str:
@@ -224,8 +229,15 @@ def _number(value: float) -> str:
 
 def markdown(results: Sequence[Result]) -> str:
     """Return the table in Markdown."""
-    rows = [COLUMNS, ("---", "---", "---:", "---:", "---", "---:", "---:"), *map(cells_of, results)]
+    rows = [COLUMNS, ["---:" if name in _NUMBERS else "---" for name in COLUMNS], *map(cells_of, results)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+
+
+def with_table(page: str, table: str) -> str:
+    """Return a page with the table in the place of the one that it holds, or at its end; what stands around it stays."""
+    lines = page.splitlines(keepends=True)
+    rows = [number for number, line in enumerate(lines) if line.startswith("|")] or [len(lines)]
+    return "".join([*lines[: rows[0]], table, *lines[rows[-1] + 1 :]])
 
 
 def printed(results: Sequence[Result]) -> None:
@@ -234,8 +246,8 @@ def printed(results: Sequence[Result]) -> None:
     from rich.table import Table
 
     table = Table()
-    for number, name in enumerate(COLUMNS):
-        table.add_column(name, justify="right" if number in (2, 3, 5, 6) else "left", overflow="fold")
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
     for result in results:
         table.add_row(*cells_of(result))
     Console(width=170, markup=False).print(table)
@@ -260,7 +272,8 @@ def _report(results: Sequence[Result], options: Mapping[str, Any]) -> None:
     if options["json"]:
         options["json"].write_text(json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8")
     if options["markdown"]:
-        options["markdown"].write_text(markdown(results), encoding="utf-8")
+        page = options["markdown"].read_text(encoding="utf-8") if options["markdown"].exists() else ""
+        options["markdown"].write_text(with_table(page, markdown(results)), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -273,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--markdown", type=Path, help="a page: its table is replaced, what stands around it stays")
     options = parser.parse_args(arguments)
     os.environ["RAYON_NUM_THREADS"] = "1"  # of the tokenizers library, which reads it when it trains first
     try:

@@ -13,7 +13,7 @@ from mmdata.errors import MmdataError, RecordError
 from mmdata.latest import Latest
 from mmdata.plan import RowReject
 from mmdata.record import Record, Reject
-from mmdata.rng import rng_for
+from mmdata.rng import Undrawn, rng_for
 from mmdata.stages.base import FieldStage, Outcome, Stage
 
 Apply = Callable[[Record, np.random.Generator], Outcome]
@@ -25,6 +25,7 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage], names: Sequence[str], seed: int) -> None:
         self._stages: list[tuple[str, Apply]] = [(name, _remembering(stage)) for name, stage in zip(names, stages, strict=True)]
+        self._undrawn = {name: Undrawn(name) for name, stage in zip(names, stages, strict=True) if not stage.random}
         self._seed = seed
 
     def __call__(self, record: Record, watch: Watch = _UNWATCHED) -> Iterator[Record | RowReject]:
@@ -40,7 +41,7 @@ class Pipeline:
         for number in range(first, len(self._stages)):
             name, apply = self._stages[number]
             watch.enter(number + 1)
-            outcome = _outcome(apply, record, rng_for(self._seed, name, record.key))
+            outcome = _outcome(apply, record, self._undrawn.get(name) or rng_for(self._seed, name, record.key))
             if isinstance(outcome, Reject):
                 yield RowReject(record.origin.row, key, name, outcome)
                 return
@@ -76,8 +77,8 @@ def _remembering(stage: Stage) -> Apply:
     """
     if not isinstance(stage, FieldStage) or stage.random or type(stage).__call__ is not FieldStage.__call__:
         return stage
-    # Such a stage draws no numbers, so any generator serves.
-    result_of = Latest[Any, Any](lambda value: stage.apply(value, rng_for(0)))
+    undrawn = Undrawn(stage.stage)
+    result_of = Latest[Any, Any](lambda value: stage.apply(value, undrawn))
 
     def apply(record: Record, _: np.random.Generator) -> Outcome:
         if stage.field not in record.fields:

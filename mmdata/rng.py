@@ -7,8 +7,11 @@ Philox is counter-based (Salmon et al., "Parallel random numbers: as easy as 1, 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
+
+from mmdata.errors import RecipeError
 
 
 def digest_of(*parts: str | int, size: int = 16) -> bytes:
@@ -26,3 +29,20 @@ def rng_for(seed: int, *place: str | int) -> np.random.Generator:
     """Return the generator of one place, for instance `rng_for(seed, "stages[2] image.crop", key)`."""
     key = np.frombuffer(digest_of(seed, *place), dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
+
+
+class Undrawn(np.random.Generator):
+    """What is handed to a stage that says it draws no numbers: it costs nothing, and raises RecipeError where it is used."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(np.random.Philox(key=0))
+        self._stage = stage
+
+    def __repr__(self) -> str:
+        return f"Undrawn({self._stage!r})"
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever a generator has
+        """Refuse every method of a generator."""
+        if name.startswith("_"):
+            return super().__getattribute__(name)
+        raise RecipeError(f"{self._stage} draws random numbers ({name}) and does not say so: its `random` must be True")

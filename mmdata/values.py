@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from mmdata.lineage import Affine, Edits, Step, TimeMap
 
 Kind = Literal["text", "tokens", "image", "audio", "video", "array"]
+A = TypeVar("A", bound=NDArray[Any])
+
+_UINT8, _INT32, _FLOAT32, _FLOAT64 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.float32), np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -124,17 +127,38 @@ class Tokens:
     offsets: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        _check(self.ids, "int32", 1, "token ids")
-        _check(self.offsets, "int32", 2, "token offsets")
+        _check(self.ids, _INT32, 1, "token ids")
+        _check(self.offsets, _INT32, 2, "token offsets")
         if self.offsets.shape != (len(self.ids), 2):
             raise ValueError(f"token offsets must be [{len(self.ids)}, 2], not {list(self.offsets.shape)}")
 
 
+class _Medium(Generic[A]):
+    """What pictures, recordings and clips have in common: their data is an array, or the bytes of a file still encoded."""
+
+    called: ClassVar[str]
+    data: A | bytes
+
+    @property
+    def encoded(self) -> bytes:
+        """The bytes of the whole file. Raises TypeError once it is decoded."""
+        if not isinstance(self.data, bytes):
+            raise TypeError(f"the {self.called} is already decoded")
+        return self.data
+
+    def _decoded(self) -> A:
+        """Return the array. Raises TypeError while the file is still encoded."""
+        if isinstance(self.data, bytes):
+            raise TypeError(f"the {self.called} is still encoded")
+        return self.data
+
+
 @dataclass(frozen=True, eq=False)
-class Image:
+class Image(_Medium[NDArray[np.uint8]]):
     """A picture: pixels uint8 [height, width, 3] in RGB, or the bytes of a picture file that is not decoded yet."""
 
     kind: ClassVar[Kind] = "image"
+    called: ClassVar[str] = "picture"
     data: NDArray[np.uint8] | bytes
     boxes: tuple[Box, ...] = ()
     points: tuple[Point, ...] = ()
@@ -142,29 +166,22 @@ class Image:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, bytes):
-            _check(self.data, "uint8", 3, "pixels")
+            _check(self.data, _UINT8, 3, "pixels")
             if self.data.shape[2] != 3:
                 raise ValueError(f"pixels must be [height, width, 3], not {list(self.data.shape)}")
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """Pixels uint8 [height, width, 3]. Raises TypeError while the picture is still encoded."""
-        if isinstance(self.data, bytes):
-            raise TypeError("the picture is still encoded")
-        return self.data
-
-    @property
-    def encoded(self) -> bytes:
-        """The bytes of the picture file. Raises TypeError once the picture is decoded."""
-        if not isinstance(self.data, bytes):
-            raise TypeError("the picture is already decoded")
-        return self.data
+        return self._decoded()
 
     def moved(self, pixels: NDArray[np.uint8], by: Affine, stage: str) -> Image:
         """Return the picture with new pixels, its boxes and points moved by the map and cut at the new border.
 
         A box becomes the upright hull of its moved corners; one with no area left inside is removed and counted.
         """
+        if not self.boxes and not self.points:
+            return Image(pixels, lineage=(*self.lineage, Step(stage, by)))
         height, width = pixels.shape[:2]
         boxes = [box for box in (_moved_box(box, by, width, height) for box in self.boxes) if box is not None]
         moved = (_moved_point(point, by) for point in self.points)
@@ -192,13 +209,14 @@ def _moved_point(point: Point, by: Affine) -> Point:
 
 
 @dataclass(frozen=True, eq=False)
-class Audio:
+class Audio(_Medium[NDArray[np.float32]]):
     """A recording: samples float32 [channels, samples], nominally in [-1, 1], at `rate` Hz; or bytes not decoded yet.
 
     `rate` is 0 while the recording is still encoded.
     """
 
     kind: ClassVar[Kind] = "audio"
+    called: ClassVar[str] = "recording"
     data: NDArray[np.float32] | bytes
     rate: int = 0
     segments: tuple[Segment, ...] = ()
@@ -206,23 +224,14 @@ class Audio:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, bytes):
-            _check(self.data, "float32", 2, "samples")
+            _check(self.data, _FLOAT32, 2, "samples")
             if self.rate <= 0:
                 raise ValueError(f"the rate of decoded samples must be positive, not {self.rate}")
 
     @property
     def samples(self) -> NDArray[np.float32]:
         """Samples float32 [channels, samples]. Raises TypeError while the recording is still encoded."""
-        if isinstance(self.data, bytes):
-            raise TypeError("the recording is still encoded")
-        return self.data
-
-    @property
-    def encoded(self) -> bytes:
-        """The bytes of the sound file. Raises TypeError once the recording is decoded."""
-        if not isinstance(self.data, bytes):
-            raise TypeError("the recording is already decoded")
-        return self.data
+        return self._decoded()
 
     @property
     def seconds(self) -> float:
@@ -249,7 +258,7 @@ def _moved_segment(segment: Segment, by: TimeMap) -> Segment | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Video:
+class Video(_Medium[NDArray[np.uint8]]):
     """A clip: frames with their times, and its sound; or a window on the bytes of a video file that is not decoded yet.
 
     All times are seconds on the clip's own clock, which begins with the clip and runs for `seconds`. Still encoded, the clip is
@@ -260,6 +269,7 @@ class Video:
     """
 
     kind: ClassVar[Kind] = "video"
+    called: ClassVar[str] = "clip"
     data: NDArray[np.uint8] | bytes
     times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     start: float = 0.0
@@ -272,8 +282,8 @@ class Video:
     def __post_init__(self) -> None:
         if isinstance(self.data, bytes):
             return
-        _check(self.data, "uint8", 4, "frames")
-        _check(self.times, "float64", 1, "times of frames")
+        _check(self.data, _UINT8, 4, "frames")
+        _check(self.times, _FLOAT64, 1, "times of frames")
         if self.data.shape[3] != 3 or len(self.data) != len(self.times):
             raise ValueError(f"frames must be [{len(self.times)}, height, width, 3], not {list(self.data.shape)}")
         if not math.isfinite(self.seconds):
@@ -282,16 +292,7 @@ class Video:
     @property
     def frames(self) -> NDArray[np.uint8]:
         """Frames uint8 [frames, height, width, 3]. Raises TypeError while the clip is still encoded."""
-        if isinstance(self.data, bytes):
-            raise TypeError("the clip is still encoded")
-        return self.data
-
-    @property
-    def encoded(self) -> bytes:
-        """The bytes of the whole video file. Raises TypeError once the clip is decoded."""
-        if not isinstance(self.data, bytes):
-            raise TypeError("the clip is already decoded")
-        return self.data
+        return self._decoded()
 
     def window(self, start: float, end: float, stage: str) -> Video:
         """Return [start, end) seconds of a clip that is still encoded; segments and boxes are moved and cut with it.
@@ -339,8 +340,8 @@ Value = Text | Tokens | Image | Audio | Video | Array
 V = TypeVar("V", Text, Tokens, Image, Audio, Video, Array)
 
 
-def _check(array: NDArray[Any], dtype: str, dimensions: int, what: str) -> None:
+def _check(array: NDArray[Any], dtype: np.dtype[Any], dimensions: int, what: str) -> None:
     """Hold an array to its contract, and make it read-only: values are shared and never change."""
-    if array.dtype != np.dtype(dtype) or array.ndim != dimensions:
+    if array.dtype != dtype or array.ndim != dimensions:
         raise ValueError(f"{what} must be {dtype} with {dimensions} dimensions, not {array.dtype} {list(array.shape)}")
     array.setflags(write=False)

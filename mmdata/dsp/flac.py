@@ -22,6 +22,11 @@ def stated_samples(data: bytes) -> int:
     return int.from_bytes(data[21:26], "big") & 0xFFFFFFFFF
 
 
+def stated_digest(data: bytes) -> bytes:
+    """Return the MD5 that a FLAC file gives of its samples (interleaved, little-endian); zeros where it gives none."""
+    return data[26:STREAM_INFO_END]
+
+
 def with_stated_samples(data: bytes, samples: int) -> bytes:
     """Return the file with its number of samples a channel (below 2**36) written in."""
     stated = (data[21] & 0xF0) << 32 | samples

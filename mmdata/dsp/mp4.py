@@ -130,7 +130,7 @@ def read_mp4(payload: bytes, *, sound: bool = True) -> Clip:
             assert frame.pts is not None
             values += 3 * frame.width * frame.height
             check_values(values)
-            frames.append(upright(file, frame, View())[0])
+            frames.append(upright(file, frame, View())[0].copy())
             stamps.append(frame.pts * _exact(frame.time_base))
         if not frames or len(frames) != (file.video.frames or len(frames)):
             raise RecordError("clip cannot be decoded", f"{len(frames)} of {file.video.frames} frames are there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,10 @@ def content_changes(frames: Iterable[Pixels]) -> Iterator[float]:
     """
     import cv2
 
-    before: NDArray[np.int16] | None = None
+    before: Pixels | None = None
     for frame in frames:
-        now = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV).astype(np.int16)
-        yield 0.0 if before is None else float(np.abs(now - before).mean())
+        now = cast("Pixels", cv2.cvtColor(frame, cv2.COLOR_RGB2HSV))
+        yield 0.0 if before is None else cv2.norm(now, before, cv2.NORM_L1) / now.size
         before = now
 
 

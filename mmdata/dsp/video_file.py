@@ -17,7 +17,7 @@ from fractions import Fraction
 from importlib.util import find_spec
 from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 Pixels = NDArray[np.uint8]
@@ -60,6 +61,28 @@ class FrameTime:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """The times of a stream as seconds of its file: (stamp * scale - shift) / unit, whole numbers that are rounded once."""
+
+    scale: int
+    shift: int
+    unit: int
+
+    @classmethod
+    def of(cls, base: Fraction, zero: Fraction) -> Clock:
+        """Return the clock of a stream whose stamps count `base` seconds each, in a file that begins at `zero` seconds."""
+        return cls(base.numerator * zero.denominator, zero.numerator * base.denominator, base.denominator * zero.denominator)
+
+    def seconds(self, stamp: int) -> float:
+        """Return the second of the file at which a stamp stands."""
+        return (stamp * self.scale - self.shift) / self.unit
+
+    def duration(self, stamps: int) -> float:
+        """Return how many seconds so many stamps last."""
+        return stamps * self.scale / self.unit
+
+
+@dataclass(frozen=True)
 class VideoFile:
     """An open video file: its container, its video stream, and the sound stream where it has one."""
 
@@ -69,14 +92,17 @@ class VideoFile:
     zero: Fraction
     """Container time of the file's first picture or sound, in seconds."""
 
+    reformatter: VideoReformatter
+    """Converts the frames; it keeps the tables of the conversion, which every frame would make anew."""
+
+    def clock(self, stream: Stream) -> Clock:
+        """Return the clock of a stream."""
+        return Clock.of(base_of(stream), self.zero)
+
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels as stored."""
         return self.video.codec_context.width, self.video.codec_context.height
-
-    def seconds_of(self, stamp: int) -> float:
-        """Return a time of the video stream in seconds of the file."""
-        return float(stamp * base_of(self.video) - self.zero)
 
     def times(self, start: float = 0.0, end: float = math.inf) -> list[FrameTime]:
         """Return the frames seen in [start, end) seconds in the order of their times, without decoding any.
@@ -92,15 +118,15 @@ class VideoFile:
         return found[max(0, before - 1) :]
 
     def _frame_times(self, end: float) -> Iterator[FrameTime]:
-        base = base_of(self.video)
+        clock, usual = self.clock(self.video), self._usual_duration
         for packet in packets(self.container, self.video):
             if packet.pts is None or packet.is_discard:
                 continue
             # A frame is stored no later than at its own time, so nothing that is stored after `end` is seen before it.
-            if packet.dts is not None and self.seconds_of(packet.dts) > end:
+            if packet.dts is not None and clock.seconds(packet.dts) > end:
                 return
-            duration = float((packet.duration or 0) * base) or self._usual_duration
-            yield FrameTime(packet.pts, self.seconds_of(packet.pts), duration, bool(packet.is_keyframe))
+            duration = clock.duration(packet.duration or 0) or usual
+            yield FrameTime(packet.pts, clock.seconds(packet.pts), duration, bool(packet.is_keyframe))
 
     @property
     def _usual_duration(self) -> float:
@@ -112,14 +138,15 @@ class VideoFile:
         Raises RecordError where the file says of itself that it is longer.
         """
         self.enter(0.0)
-        ends = {stream.index: 0.0 for stream in (self.video, self.sound) if stream is not None}
-        for packet in packets(self.container, self.video, *([self.sound] if self.sound else [])):
+        streams: list[VideoStream | AudioStream] = [self.video, *([self.sound] if self.sound else [])]
+        clocks = {stream.index: self.clock(stream) for stream in streams}
+        usual = {self.video.index: self._usual_duration}
+        ends = dict.fromkeys(clocks, 0.0)
+        for packet in packets(self.container, *streams):
             if packet.pts is not None and not packet.is_discard:
-                duration = float((packet.duration or 0) * packet.time_base)
-                if packet.stream is self.video:
-                    duration = duration or self._usual_duration
-                over = float(packet.pts * packet.time_base - self.zero) + duration
-                ends[packet.stream.index] = max(ends[packet.stream.index], over)
+                index = packet.stream_index
+                duration = clocks[index].duration(packet.duration or 0) or usual.get(index, 0.0)
+                ends[index] = max(ends[index], clocks[index].seconds(packet.pts) + duration)
         stated = (self.container.duration or 0) / 1e6
         # Only here does the length stand in the header; of other containers it is a guess, or their tables tell what is missing.
         if "matroska" in self.container.format.name and max(ends.values()) < stated - _TOLERANCE:
@@ -132,19 +159,19 @@ class VideoFile:
         context = self.video.codec_context
         context.skip_frame = "NONKEY" if only_key else "DEFAULT"
         context.flush_buffers()
-        for packet in packets(self.container, self.video, flush=True):
-            with damage("video is damaged"):
-                decoded = self.video.decode(packet)
-            yield from (frame for frame in decoded if frame.pts is not None)
+        with damage("video is damaged"):
+            for packet in packets(self.container, self.video, flush=True):
+                yield from (frame for frame in self.video.decode(packet) if frame.pts is not None)
 
     def enter(self, start: float) -> None:
         """Go to a key frame that is seen no later than `start`, or to the file's beginning."""
+        clock = self.clock(self.video)
         for back in _SEEK_BACK:
             if start <= back:
                 break
             seek(self.container, self.video, self.zero, start - back)
             first = next(packets(self.container, self.video), None)
-            if first is not None and first.is_keyframe and first.pts is not None and self.seconds_of(first.pts) <= start:
+            if first is not None and first.is_keyframe and first.pts is not None and clock.seconds(first.pts) <= start:
                 seek(self.container, self.video, self.zero, start - back)
                 return
         seek(self.container, self.video, self.zero, -1e6)
@@ -161,16 +188,12 @@ def seek(container: InputContainer, stream: VideoStream | AudioStream, zero: Fra
 
 def packets(container: InputContainer, *streams: VideoStream | AudioStream, flush: bool = False) -> Iterator[Packet[Any]]:
     """Yield the packets of some streams, and with `flush` the empty ones that end them."""
-    found = iter(container.demux(*streams))
-    while True:
-        with damage("video is damaged"):
-            packet = next(found, None)
-        if packet is None:
-            return
-        if packet.is_corrupt:
-            raise RecordError("video is truncated or damaged", f"the {packet.stream.type} packet at {packet.pts}")
-        if packet.size or flush:
-            yield packet
+    with damage("video is damaged"):
+        for packet in container.demux(*streams):
+            if packet.is_corrupt:
+                raise RecordError("video is truncated or damaged", f"the {packet.stream.type} packet at {packet.pts}")
+            if packet.size or flush:
+                yield packet
 
 
 def base_of(stream: Stream) -> Fraction:
@@ -196,6 +219,7 @@ def damage(reason: str) -> Iterator[None]:
 def open_video(data: bytes) -> Iterator[VideoFile]:
     """Open the bytes of a video file. Raises RecordError where it is empty, no known video file, or has no pictures."""
     import av
+    from av.video.reformatter import VideoReformatter
 
     if not data:
         raise RecordError("video is empty")
@@ -211,7 +235,8 @@ def open_video(data: bytes) -> Iterator[VideoFile]:
         sounds = container.streams.audio
         chosen = [videos[0], *sounds[:1]]
         starts = [stream.start_time * base_of(stream) for stream in chosen if stream.start_time is not None]
-        yield VideoFile(container, videos[0], sounds[0] if sounds else None, max(Fraction(0), min(starts, default=Fraction(0))))
+        zero = max(Fraction(0), min(starts, default=Fraction(0)))
+        yield VideoFile(container, videos[0], sounds[0] if sounds else None, zero, VideoReformatter())
 
 
 def _is_cover(stream: Any) -> bool:  # noqa: ANN401 - any stream
@@ -241,7 +266,10 @@ class View:
 
 
 def upright(file: VideoFile, frame: VideoFrame, view: View) -> tuple[Pixels, Affine]:
-    """Return a frame as it is to be seen, uint8 [height, width, 3], and the map from its stored pixels to these."""
+    """Return a frame as it is to be seen, uint8 [height, width, 3], and the map from its stored pixels to these.
+
+    The pixels are a view of the converted frame; they are copied once, into what holds them.
+    """
     from av.video.reformatter import Interpolation
 
     turns = round(frame.rotation / 90) % 4
@@ -251,12 +279,21 @@ def upright(file: VideoFile, frame: VideoFrame, view: View) -> tuple[Pixels, Aff
     width, height = sides if turns % 2 == 0 else sides[::-1]
     # Rounded exactly, so that the same frame gives the same pixels on every processor.
     how = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-    seen = frame.reformat(width, height, "rgb24", src_colorspace=_colorspace(frame), interpolation=how, threads=1)
-    pixels: Pixels = np.ascontiguousarray(np.rot90(seen.to_ndarray(), turns), dtype=np.uint8)
+    seen = file.reformatter.reformat(
+        frame, width, height, "rgb24", src_colorspace=_colorspace(frame), interpolation=how, threads=1
+    )
+    pixels: Pixels = np.rot90(_viewed(seen), turns)
     by = Affine.scale(width / frame.width, height / frame.height)
     for _ in range(turns):
         by, width, height = by.then(Affine(a=0.0, b=1.0, d=-1.0, e=0.0, f=width)), height, width
     return pixels, by
+
+
+def _viewed(frame: VideoFrame) -> Pixels:
+    """Return the pixels of a frame in RGB where they lie, uint8 [height, width, 3]; its rows may have gaps between them."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)  # type: ignore[call-overload]
+    return cast("Pixels", rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3))
 
 
 def _colorspace(frame: VideoFrame) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.dsp.video_file import VideoFile, base_of, damage, packets, seek
+from mmdata.dsp.video_file import VideoFile, damage, packets, seek
 from mmdata.errors import RecordError
 
 if TYPE_CHECKING:
@@ -75,18 +75,17 @@ def _decoded(file: VideoFile, start: float, end: float) -> Iterator[tuple[AudioF
     """Yield the frames of the sound that are heard in [start, end), each with the second at which it begins."""
     assert file.sound is not None
     stream = file.sound
-    base = base_of(stream)
+    clock = file.clock(stream)
     # What comes first after a jump lacks what stood before it; where the jump itself lands is left to the container.
     seek(file.container, stream, file.zero, max(0.0, start - _LEAD) if start > _LEAD else -1e6)
-    for packet in packets(file.container, stream, flush=True):
-        if packet.pts is not None and float(packet.pts * base - file.zero) >= end + _LEAD:
-            return
-        with damage("sound track is damaged"):
-            frames = stream.decode(packet)
-        for frame in frames:
-            if frame.pts is None or not frame.sample_rate:
-                raise RecordError("sound track has no times", "write the file anew as mp4 or mkv")
-            yield frame, float(frame.pts * (frame.time_base or base) - file.zero)
+    with damage("sound track is damaged"):
+        for packet in packets(file.container, stream, flush=True):
+            if packet.pts is not None and clock.seconds(packet.pts) >= end + _LEAD:
+                return
+            for frame in stream.decode(packet):
+                if frame.pts is None or not frame.sample_rate:
+                    raise RecordError("sound track has no times", "write the file anew as mp4 or mkv")
+                yield frame, clock.seconds(frame.pts)
 
 
 def _planar(frame: AudioFrame) -> Samples:
@@ -96,5 +95,6 @@ def _planar(frame: AudioFrame) -> Samples:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
     if samples.dtype.kind == "u":
         return (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
-    scale = float(1 << (8 * samples.dtype.itemsize - 1)) if samples.dtype.kind == "i" else 1.0
-    return np.asarray(samples / scale, dtype=np.float32)
+    if samples.dtype.kind == "i":
+        samples = samples / float(1 << (8 * samples.dtype.itemsize - 1))
+    return np.asarray(samples, dtype=np.float32)

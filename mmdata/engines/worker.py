@@ -58,6 +58,7 @@ def serve(pipe: Connection[Answer, Order], signs: Signs, memory: int, said: Path
 def _prepare(said: Path) -> None:
     """One thread for each library, Ctrl-C left to the parent, no life without the parent, and nothing on its terminal."""
     import cv2
+    import pyarrow as pa
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -66,6 +67,8 @@ def _prepare(said: Path) -> None:
     _print_to(said)
     cv2.setNumThreads(1)
     threadpool_limits(1)
+    # Arrow's own allocator maps a gigabyte at its first use, which the limit of memory would count.
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _follow_parent() -> None:

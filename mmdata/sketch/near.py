@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,17 @@ from mmdata.sketch.content import content_digest
 from mmdata.sketch.postings import Postings
 from mmdata.values import Audio, Image, Text, Value
 
-_MOST_CANDIDATES = 512
+_MOST_COMPARED = 512
+_COMPARED_AT_ONCE = 256
+_IN_PART = np.uint64(1 << 20)  # apart from the keys of bands, which are below 2^18
 _THE_SAME = "the same"
 
 
 class Likeness(Protocol):
     """How values of one kind are sketched and compared."""
+
+    most_compared: ClassVar[int]
+    """How many sketches may be compared with one, at most, so that the time is bounded."""
 
     def sketch(self, value: Value) -> bytes | None:
         """Return the sketch of a value; None where there is too little in it to tell it from others."""
@@ -35,37 +40,56 @@ class Likeness(Protocol):
     def looked_up(self, sketch: bytes) -> NDArray[np.uint64]:
         """Return the keys to look up: those of nearly all sketches that are near this one are among them."""
 
-    def near(self, one: bytes, other: bytes) -> bool:
-        """Whether two sketches are near."""
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
+        """Return for each of other sketches whether it is near this one."""
 
 
 @dataclass(frozen=True)
 class ImageLikeness:
-    """Pictures are near where at most `limit` of the 64 bits of their perceptual hashes differ."""
+    """Pictures are near where at most `limit` of the 64 bits of their perceptual hashes differ.
+
+    With `crops`, it is enough that the hash of one is so near that of a window in the other: then one is cut out of the other.
+    """
+
+    most_compared: ClassVar[int] = 1 << 16  # all at once, and cheaply
 
     limit: int
+    crops: bool = True
 
     def sketch(self, value: Value) -> bytes | None:
-        """Return the hash, 8 bytes; None for a picture of one colour, whose hash is noise."""
+        """Return the hash, 8 bytes, and with `crops` those of the windows; None for a picture of one colour."""
         assert isinstance(value, Image)
-        return None if image.is_flat(value.pixels) else image.perceptual_hash(value.pixels).to_bytes(8, "big")
+        found = image.hashes(value.pixels, windows=self.crops)
+        return None if found is None else found.astype(">u8").tobytes()
 
     def stored_under(self, sketch: bytes) -> NDArray[np.uint64]:
-        """Return a key for each band of bits."""
-        return np.array(image.band_keys(int.from_bytes(sketch, "big"), 0), np.uint64)
+        """Return a key for each band of bits, those of the windows apart."""
+        found = self._hashes(sketch)
+        return np.concatenate([image.band_keys(found[:1], 0), image.band_keys(found[1:], 0) | _IN_PART])
 
     def looked_up(self, sketch: bytes) -> NDArray[np.uint64]:
-        """Return the keys of every hash within the limit."""
-        return np.array(image.band_keys(int.from_bytes(sketch, "big"), self.limit), np.uint64)
+        """Return the keys of every hash within the limit: the whole's among wholes and windows, the windows' among wholes."""
+        found = self._hashes(sketch)
+        whole = image.band_keys(found[:1], self.limit)
+        in_part = [whole | _IN_PART, image.band_keys(found[1:], self.limit)] if self.crops else []
+        return np.concatenate([whole, *in_part])
 
-    def near(self, one: bytes, other: bytes) -> bool:
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
         """Whether the hashes lie within the limit."""
-        return image.distance(int.from_bytes(one, "big"), int.from_bytes(other, "big")) <= self.limit
+        found = self._hashes(one)
+        apart = image.distances(found, self._hashes(b"".join(others)).reshape(len(others), len(found)))
+        return [bool(near) for near in apart <= self.limit]
+
+    @staticmethod
+    def _hashes(sketches: bytes) -> NDArray[np.uint64]:
+        return np.frombuffer(sketches, ">u8").astype(np.uint64)
 
 
 @dataclass(frozen=True)
 class TextLikeness:
     """Texts are near where the share of runs of `shingle` characters in common is at least `least`, by MinHash."""
+
+    most_compared: ClassVar[int] = _MOST_COMPARED
 
     least: float
     shingle: int
@@ -84,9 +108,10 @@ class TextLikeness:
         """Return the same keys: near texts agree in a band."""
         return self.stored_under(sketch)
 
-    def near(self, one: bytes, other: bytes) -> bool:
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
         """Whether the signatures agree in enough places."""
-        return text.similarity(np.frombuffer(one, "<u4"), np.frombuffer(other, "<u4")) >= self.least
+        found = np.frombuffer(one, "<u4")
+        return [text.similarity(found, np.frombuffer(other, "<u4")) >= self.least for other in others]
 
     @cached_property
     def _rows(self) -> int:
@@ -96,6 +121,8 @@ class TextLikeness:
 @dataclass(frozen=True)
 class AudioLikeness:
     """Sounds are near where at most a share `most` of the bits of their fingerprints differ, at the best alignment in time."""
+
+    most_compared: ClassVar[int] = _MOST_COMPARED
 
     most: float
 
@@ -113,9 +140,10 @@ class AudioLikeness:
         """Return every sub-fingerprint."""
         return audio.keys(np.frombuffer(sketch, "<u4"))
 
-    def near(self, one: bytes, other: bytes) -> bool:
+    def near(self, one: bytes, others: Sequence[bytes]) -> Sequence[bool]:
         """Whether the fingerprints agree."""
-        return audio.error_rate(np.frombuffer(one, "<u4"), np.frombuffer(other, "<u4")) <= self.most
+        found = np.frombuffer(one, "<u4")
+        return [audio.error_rate(found, np.frombuffer(other, "<u4")) <= self.most for other in others]
 
 
 def sketch_of(value: Value, likeness: Mapping[str, Likeness]) -> bytes:
@@ -162,8 +190,15 @@ class _Index:
 
     def first_near(self, sketches: Sketches) -> int | None:
         """Return the number of the earliest record kept that is near in all fields."""
-        found = [self._found(name, sketch) for name, sketch in sketches.items()]
-        return next((number for number in _candidates(found) if self._all_near(sketches, self.kept[number])), None)
+        most = min(self._most_compared(sketch) for sketch in sketches.values())
+        found = _candidates([self._found(name, sketch) for name, sketch in sketches.items()], most)
+        for start in range(0, len(found), _COMPARED_AT_ONCE):
+            numbers = found[start : start + _COMPARED_AT_ONCE]
+            for name, sketch in sketches.items():
+                numbers = self._near(sketch, name, numbers)
+            if numbers:
+                return numbers[0]
+        return None
 
     def add(self, number: int, sketches: Sketches) -> None:
         """Keep a record."""
@@ -171,11 +206,12 @@ class _Index:
         for name, sketch in sketches.items():
             self.postings.setdefault(name, Postings()).add(number, self._keys(sketch, stored=True))
 
-    def _all_near(self, sketches: Sketches, others: Sketches) -> bool:
-        return all(self._near(sketch, others[name]) for name, sketch in sketches.items())
-
     def _found(self, name: str, sketch: bytes) -> NDArray[np.int64]:
         return self.postings.setdefault(name, Postings()).find(self._keys(sketch, stored=False))
+
+    def _most_compared(self, sketch: bytes) -> int:
+        kind, _ = _taken_apart(sketch)
+        return _MOST_COMPARED if kind == _THE_SAME else self.likeness[kind].most_compared
 
     def _keys(self, sketch: bytes, *, stored: bool) -> NDArray[np.uint64]:
         kind, content = _taken_apart(sketch)
@@ -184,19 +220,24 @@ class _Index:
         likeness = self.likeness[kind]
         return likeness.stored_under(content) if stored else likeness.looked_up(content)
 
-    def _near(self, one: bytes, other: bytes) -> bool:
-        (kind, content), (other_kind, other_content) = _taken_apart(one), _taken_apart(other)
-        if kind != other_kind or kind == _THE_SAME:
-            return one == other
-        return self.likeness[kind].near(content, other_content)
+    def _near(self, sketch: bytes, name: str, numbers: Sequence[int]) -> list[int]:
+        """Return those of the numbers whose sketch of a field is near this one, which must be of the same kind."""
+        kind, content = _taken_apart(sketch)
+        if kind == _THE_SAME:
+            return [number for number in numbers if self.kept[number][name] == sketch]
+        prefix = sketch[: len(sketch) - len(content)]
+        others = [(number, self.kept[number][name]) for number in numbers]
+        alike = [(number, other[len(prefix) :]) for number, other in others if other.startswith(prefix)]
+        is_near = self.likeness[kind].near(content, [other for _, other in alike]) if alike else []
+        return [number for (number, _), near in zip(alike, is_near, strict=True) if near]
 
 
-def _candidates(found: Sequence[NDArray[np.int64]]) -> list[int]:
-    """Return the numbers that were found in every field, in order; of very many, those that were hit most often."""
+def _candidates(found: Sequence[NDArray[np.int64]], most: int) -> list[int]:
+    """Return the numbers that were found in every field, in order; of more than `most`, those that were hit most often."""
     numbers, counts = np.unique(found[0], return_counts=True)
     for more in found[1:]:
         others, times = np.unique(more, return_counts=True)
         numbers, here, there = np.intersect1d(numbers, others, assume_unique=True, return_indices=True)
         counts = counts[here] + times[there]
-    most = np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]
-    return [int(number) for number in np.sort(numbers[most])]
+    kept = np.argsort(-counts, kind="stable")[:most]
+    return [int(number) for number in np.sort(numbers[kept])]

@@ -73,6 +73,7 @@ def _nearest(name: str) -> str:
 
 
 @cache
+@cache
 def name_of(stage: type[Stage]) -> str:
     """Return the name by which recipes know a stage class."""
     place = f"{stage.__module__}:{stage.__qualname__}"

@@ -102,11 +102,10 @@ def _resampled(samples: NDArray[np.float32], old: int, new: int, quality: str) -
     import soxr
 
     length = max(1, (2 * samples.shape[1] * new + old) // (2 * old))
-    resampled = np.zeros((len(samples), length), np.float32)
-    for row, channel in zip(resampled, samples, strict=True):
-        found = soxr.resample(channel, old, new, quality)[:length]
-        row[: len(found)] = found
-    return resampled
+    found = soxr.resample(samples.T, old, new, quality)[:length].T
+    if found.shape[1] < length:
+        found = np.pad(found, ((0, 0), (0, length - found.shape[1])))
+    return np.ascontiguousarray(found, dtype=np.float32)
 
 
 class Channels(FieldStage[Audio]):

@@ -31,8 +31,8 @@ class Clip(Stage):
     segments of a label, such as those of `audio.speech`.
 
     With `text`, each clip gets its part of that field: the part of the text in which the labels of its segments stand, with its
-    spans, or, where the text does not hold the labels in their order, the labels joined by spaces. Other fields and the
-    measures are the same in all clips, so measure after this stage. A recording that is no longer than the maximum goes
+    spans, or, where the text does not hold the labels in their order, the labels joined by spaces, without spans. Other fields
+    and the measures are the same in all clips, so measure after this stage. A recording that is no longer than the maximum goes
     through as it is; one that is shorter than the minimum is rejected as filtered.
 
     Example:
@@ -135,7 +135,8 @@ def texts_of_parts(text: Text, labels: Sequence[str], parts: Sequence[Sequence[i
     """Return the text of each part, which is a list of numbers of labels, in order.
 
     Where the text is nothing but the labels in their order, with punctuation and white space between them, a part is cut from it
-    from its first label to the next label that is not in it. Elsewhere, or where a part has a gap, it is its labels joined.
+    from its first label to the next label that is not in it. Elsewhere, or where a part has a gap, it is its labels joined, and
+    the spans are removed and counted.
     """
     starts = _places(labels, text.text)
     return [_part(text, labels, part, starts, stage) for part in parts]
@@ -144,7 +145,8 @@ def texts_of_parts(text: Text, labels: Sequence[str], parts: Sequence[Sequence[i
 def _part(text: Text, labels: Sequence[str], part: Sequence[int], starts: list[int] | None, stage: str) -> Text:
     length = len(text.text)
     if starts is None or len(part) == 0 or part[-1] - part[0] + 1 != len(part):
-        return text.edited([(0, length, " ".join(labels[number] for number in part))], stage)
+        # In two steps: a span of the text as it was points at nothing in one that is written anew, so it goes, and is counted.
+        return text.edited([(0, length, "")], stage).edited([(0, 0, " ".join(labels[number] for number in part))], stage)
     start, end = starts[part[0]], starts[part[-1] + 1]
     kept = text.text[start:end]
     start, end = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())

@@ -7,7 +7,7 @@ see the corpus first is a `FitStage`: it observes rows in parallel, reduces what
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
@@ -29,6 +29,14 @@ class Stage(BaseModel):
 
     version: ClassVar[int] = 1
     """Raise it when the stage's output changes for the same options: it enters the fingerprint."""
+
+    conceals: ClassVar[bool] = False
+    """Whether what the stage removes must not be told by a digest either: of a short text, that is found by trial."""
+
+    @property
+    def random(self) -> bool:
+        """Whether the stage draws random numbers; the generator of one that does not refuses to give any."""
+        return False
 
     @property
     def stage(self) -> str:
@@ -75,11 +83,6 @@ class FieldStage(Stage, Generic[V]):
 
     field: str
 
-    @property
-    def random(self) -> bool:
-        """Whether `apply` draws random numbers."""
-        return False
-
     def infer(self, schema: Schema) -> Schema:
         """Check the field and replace its type by `infer_field`'s."""
         found = schema.require(self.field, self.kind, encoded=self.encoded)
@@ -90,7 +93,7 @@ class FieldStage(Stage, Generic[V]):
         return type_
 
     @abstractmethod
-    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | Sequence[V]:
+    def apply(self, value: V, rng: np.random.Generator) -> V | Value | Reject | list[V]:
         """Return the new value of the field, a Reject, or several values: each of them becomes a record."""
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:
@@ -99,11 +102,11 @@ class FieldStage(Stage, Generic[V]):
             return record
         return self.put_back(record, self.apply(cast("V", record[self.field]), rng))
 
-    def put_back(self, record: Record, result: V | Value | Reject | Sequence[V]) -> Outcome:
+    def put_back(self, record: Record, result: V | Value | Reject | list[V]) -> Outcome:
         """Return what becomes of a record whose field gave this result."""
         if isinstance(result, Reject):
             return result
-        if isinstance(result, Sequence):
+        if isinstance(result, list):
             return [self._with(record, value) for value in result]
         return self._with(record, result)
 
@@ -129,13 +132,18 @@ class FitStage(Stage):
         """The fields that `observe` looks at, as `reads` says it of the stage itself: by default the same."""
         return self.reads()
 
+    @property
+    @abstractmethod
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that `reduce` returns."""
+
     @abstractmethod
     def observe(self, records: Iterable[Record]) -> pa.Table:
         """Return what matters of some records, as a table; tables of all tasks are concatenated in row order."""
 
     @abstractmethod
     def reduce(self, observations: pa.Table) -> dict[str, bytes]:
-        """Return the files learned: name to content."""
+        """Return the files learned: name to content. They hold no row numbers, which change with the rows before."""
 
     @property
     def needs_fit(self) -> bool:
@@ -158,6 +166,21 @@ class FitStage(Stage):
         copy = self.model_copy()
         copy._learned = dict(files)
         return copy
+
+
+class JudgingStage(FitStage):
+    """Base of the stages that decide about each record by what they saw of all others: which are duplicates, or too many.
+
+    What other fit stages learn is kept when rows are added to a dataset. A judgement is not: it is made anew over all rows, from
+    what was observed of the old ones and is kept, and of the new ones. So `observe` gives one line for each record, in order.
+    """
+
+    @abstractmethod
+    def verdicts(self, observations: pa.Table) -> list[str]:
+        """Return what the fitted stage decides about each record observed: empty where it stays, else all that its reject says.
+
+        The stage must do the same with a record of which it is told the same, whatever became of others.
+        """
 
 
 def options_of(stage: Stage) -> dict[str, Any]:

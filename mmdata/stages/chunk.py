@@ -13,14 +13,14 @@ from pydantic import Field, model_validator
 from mmdata.errors import RecipeError, RecordError
 from mmdata.record import Record
 from mmdata.schema import Schema
-from mmdata.stages.base import Outcome, Stage
+from mmdata.stages.base import Outcome
 from mmdata.stages.chunk_borders import Border, ruler_of
-from mmdata.stages.languages import check_column, check_one_language, tag_of
+from mmdata.stages.languages import LanguageStage
 from mmdata.stages.text import check_encodable
 from mmdata.values import Text, Tokens, Value
 
 
-class Chunk(Stage):
+class Chunk(LanguageStage):
     """Makes several records of one, each with a part of the text, on borders of sentences where possible.
 
     A part holds as many whole sentences as fit; of a sentence that does not fit it holds whole words, and of such a word whole
@@ -33,7 +33,6 @@ class Chunk(Stage):
         - text.chunk: {tokens: tokens, unit: tokens, most: 512, overlap: 64}
     """
 
-    field: str = Field("text", description="the text field")
     most: int = Field(2000, ge=1, description="greatest size of a part, in units")
     overlap: int = Field(0, ge=0, description="how much of the end of a part the next one may repeat, in units; less than most")
     unit: Literal["characters", "tokens"] = Field("characters", description="what is counted: code points, or tokens")
@@ -42,12 +41,9 @@ class Chunk(Stage):
     others: Literal["keep", "first"] = Field(
         "keep", description="whether each part keeps the other fields, such as a picture, or the first part alone"
     )
-    language: str | None = Field(None, description="language tag of every text, such as en or zh-CN; for borders of sentences")
-    language_column: str | None = Field(None, description="metadata column that holds the language tag of each text")
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        check_one_language(self.language, self.language_column)
         if self.overlap >= self.most:
             raise ValueError(f"overlap must be less than most, {self.most}, or no part would bring anything new")
         if self.unit == "tokens" and self.tokens is None:
@@ -56,9 +52,7 @@ class Chunk(Stage):
 
     def infer(self, schema: Schema) -> Schema:
         """Check the fields and the metadata column, and remove the measures of the text."""
-        schema.require(self.field, "text")
-        if self.language_column is not None:
-            check_column(schema, self.language_column)
+        schema = super().infer(schema)
         if self.tokens is not None and (found := schema.require(self.tokens, "tokens").text) != self.field:
             raise RecipeError(f"the tokens in {self.tokens!r} point into {found!r}, not {self.field!r}")
         for name, type_ in schema.fields.items():
@@ -93,9 +87,8 @@ class Chunk(Stage):
         around = int(np.count_nonzero(~_covers(tokens))) if tokens is not None and self.unit == "tokens" else 0
         if around >= self.most:
             raise RecordError("text cannot be cut", f"{around} special tokens leave no room in {self.most}")
-        tag = tag_of(record, self.field, self.language, self.language_column)
         offsets = None if tokens is None else tokens.offsets
-        ruler = ruler_of(text, tag, self.border, offsets, count_tokens=self.unit == "tokens")
+        ruler = ruler_of(text, self.tag_of(record), self.border, offsets, count_tokens=self.unit == "tokens")
         for start, end in ruler.chunks(self.most - around, self.overlap):
             if tokens is not None:
                 yield start, end

@@ -26,14 +26,19 @@ def rgb_pixels(picture: Pillow.Image, background: str) -> NDArray[np.uint8]:
     if picture.mode in ("I", "F", "LAB", "HSV"):
         raise ValueError(f"samples of mode {picture.mode} have no defined way to RGB")
     profile = picture.info.get("icc_profile")
-    base, alpha = _BASE_MODES.get(picture.mode, "RGB"), None
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        alpha = picture.getchannel("A")
-    flat = _in_srgb(picture if picture.mode == base else picture.convert(base), profile)
-    if alpha is not None:
-        flat = Pillow.composite(flat, Pillow.new("RGB", flat.size, background), alpha)
+    base = _BASE_MODES.get(picture.mode, "RGB")
+    if not picture.has_transparency_data:
+        return np.asarray(_in_srgb(_as(picture, base), profile))
+    # Colours in RGBA are pasted as they are: that spares a copy of them without alpha, where no profile asks for one.
+    clear = _as(picture, "RGBA")
+    colours = _in_srgb(clear.convert(base), profile) if profile else clear
+    flat = Pillow.new("RGB", picture.size, background)
+    flat.paste(colours, mask=clear)
     return np.asarray(flat)
+
+
+def _as(picture: Pillow.Image, mode: str) -> Pillow.Image:
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def corrected(pixels: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:

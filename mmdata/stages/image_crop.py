@@ -86,7 +86,8 @@ class Crop(FieldStage[Image]):
         """Return the picture cropped, or the cells of the grid; rejected as filtered where no box has the label."""
         if self.size is None:
             return self._cut_to_boxes(value)
-        sides = value.pixels.shape[1], value.pixels.shape[0]
+        height, width = value.pixels.shape[:2]
+        sides = width, height
         wanted = sides_of(self.size)
         if self.smaller == "error" and (sides[0] < wanted[0] or sides[1] < wanted[1]):
             raise RecordError("picture is smaller than the crop", f"{sides[0]} x {sides[1]}, not {wanted[0]} x {wanted[1]}")
@@ -101,9 +102,11 @@ class Crop(FieldStage[Image]):
             from mmdata.vision.saliency import most_salient
 
             return most_salient(value.pixels, *kept)
-        spare = value.pixels.shape[1] - kept[0], value.pixels.shape[0] - kept[1]
-        left, top = (int(rng.integers(0, space + 1)) if self.mode == "random" else space // 2 for space in spare)
-        return left, top
+        height, width = value.pixels.shape[:2]
+        across, down = width - kept[0], height - kept[1]
+        if self.mode == "random":
+            return int(rng.integers(0, across + 1)), int(rng.integers(0, down + 1))
+        return across // 2, down // 2
 
     def _cells(self, sides: tuple[int, int], kept: tuple[int, int]) -> list[tuple[int, int]]:
         """Return (left, top) of every cell, row by row. Raises RecordError where there are more than keys can name."""

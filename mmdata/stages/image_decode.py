@@ -64,13 +64,13 @@ class Decode(FieldStage[Image]):
             raise RecordError("picture is empty")
         format_ = format_of(data)
         if format_ is not None:
-            pixels, file = read_picture(data, format_, self.background, self.max_pixels)
-            upright = pixels if file.turned else _turned(pixels, file.orientation)
-            return value.moved(upright, _turn(file.orientation, upright), self.stage)
+            picture = read_picture(data, format_, self.background, self.max_pixels)
+            upright = picture.pixels if picture.turned else _turned(picture.pixels, picture.orientation)
+            return value.moved(upright, _turn(picture.orientation, upright), self.stage)
         if not looks_like_svg(data):
             raise RecordError("not a known picture format", f"it begins with the bytes {data[:8].hex(' ')}")
-        picture, scale = draw(data, self.svg_size, self.svg_fonts, self.max_pixels)
-        return value.moved(rgb_pixels(picture, self.background), scale, self.stage)
+        drawn, scale = draw(data, self.svg_size, self.svg_fonts, self.max_pixels)
+        return value.moved(rgb_pixels(drawn, self.background), scale, self.stage)
 
 
 def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -1,8 +1,8 @@
 """Picture files of pixels (JPEG, PNG, WebP, GIF, BMP, TIFF) to RGB pixels, for `image.decode`.
 
-Pillow reads every header; the pixels come from the fastest library that is exact for the file: simplejpeg (libjpeg-turbo) for
-plain JPEG, OpenCV for PNG and WebP without transparency and for 16-bit colour, Pillow for the rest. All of them are held to
-complete files: a picture that is cut off or damaged is an error, never half grey.
+Pillow reads the headers, but for those of common JPEG files; the pixels come from the fastest library that is exact for the file:
+simplejpeg (libjpeg-turbo) for JPEG in RGB or grey, OpenCV for PNG and WebP without transparency and for 16-bit colour, Pillow for
+the rest. All of them are held to complete files: a picture that is cut off or damaged is an error, never half grey.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,8 +24,10 @@ from PIL import UnidentifiedImageError
 from mmdata.errors import RecordError, is_memory_error
 from mmdata.payload_heads import png_pixels
 from mmdata.stages.image_colour import corrected, rgb_pixels, to_eight_bits
+from mmdata.stages.jpeg import read_header
 
 _ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 258, 262
+_ORIENTATION_BYTES = _ORIENTATION.to_bytes(2, "big"), _ORIENTATION.to_bytes(2, "little")
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -42,22 +45,26 @@ _HARMLESS = ("Invalid SOS parameters", "Warning: unknown JFIF revision", "Unknow
 """What libjpeg warns of in headers that camera makers got wrong; the pixels are whole."""
 
 
-@dataclass(frozen=True)
-class RasterFile:
-    """A picture file with its header read: how its pixels are stored, and the way they are to be turned for display.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """The pixels of a file, uint8 [height, width, 3] in sRGB, and how the stored ones are to be turned for display.
 
-    `orientation` is the EXIF value, 1 to 8. `turned` says that the decoder applies it by itself, as all do for TIFF.
+    `orientation` is the EXIF value, 1 to 8. `turned` says that the decoder applied it already, as all do for TIFF.
     """
+
+    pixels: NDArray[np.uint8]
+    orientation: int = 1
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class _RasterFile:
+    """A picture file with its header read."""
 
     data: bytes
     header: Pillow.Image
     format: str
     orientation: int
-
-    @property
-    def turned(self) -> bool:
-        """Whether `pixels_of` gives pixels that already stand as they are to be seen."""
-        return self.format == "TIFF"
 
 
 def format_of(data: bytes) -> str | None:
@@ -67,17 +74,18 @@ def format_of(data: bytes) -> str | None:
     return next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
 
 
-def read_picture(data: bytes, format_: str, background: str, max_pixels: int) -> tuple[NDArray[np.uint8], RasterFile]:
-    """Return the first picture of a file as uint8 [height, width, 3] in sRGB, and the file.
+def read_picture(data: bytes, format_: str, background: str, max_pixels: int) -> Picture:
+    """Return the first picture of a file.
 
     Raises RecordError where the file is truncated or damaged, or has more than `max_pixels` pixels.
     """
     try:
+        if format_ == "JPEG" and (picture := _common_jpeg(data, max_pixels)) is not None:
+            return picture
         # Pillow warns of oddities that either do not touch the pixels or fail later as errors.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             file = _opened(data, format_, max_pixels)
-            return _pixels_of(file, background), file
+            return Picture(_pixels_of(file, background), file.orientation, turned=format_ == "TIFF")
     except (RecordError, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -91,7 +99,28 @@ def read_picture(data: bytes, format_: str, background: str, max_pixels: int) ->
         raise RecordError(_reason_of(error), f"{format_}: {error}") from error
 
 
-def _opened(data: bytes, format_: str, max_pixels: int) -> RasterFile:
+def _common_jpeg(data: bytes, max_pixels: int) -> Picture | None:
+    """Return the picture of a JPEG file that is whole and like most; None where there is more to look at, or something to say."""
+    header = read_header(data)
+    if header is None or header.width * header.height > max_pixels or (header.components == 1 and header.profile):
+        return None
+    try:
+        pixels = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError:
+        return None
+    return Picture(corrected(cast("NDArray[np.uint8]", pixels), header.profile), _orientation_of(lambda: _parsed(header.exif)))
+
+
+def _parsed(exif: bytes) -> Pillow.Exif:
+    """Return Exif data parsed; data in which the number of the orientation stands nowhere need no parsing."""
+    found = Pillow.Exif()
+    if any(number in exif for number in _ORIENTATION_BYTES):
+        with warnings.catch_warnings(action="ignore"):
+            found.load(exif)
+    return found
+
+
+def _opened(data: bytes, format_: str, max_pixels: int) -> _RasterFile:
     chunks = _checked_chunks(data) if format_ == "PNG" else frozenset()
     if format_ == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise RecordError("picture is truncated", "WEBP: the file is shorter than its header says")
@@ -100,14 +129,14 @@ def _opened(data: bytes, format_: str, max_pixels: int) -> RasterFile:
     if width * height > max_pixels:
         raise RecordError("picture has too many pixels", f"{width} x {height} is more than max_pixels = {max_pixels}")
     # Pillow decodes the pixels of a PNG to look for metadata behind them, so it is asked only where there is some.
-    orientation = 1 if format_ == "PNG" and not chunks & _PNG_METADATA else _orientation_of(header)
-    return RasterFile(data, header, format_, orientation)
+    orientation = 1 if format_ == "PNG" and not chunks & _PNG_METADATA else _orientation_of(header.getexif)
+    return _RasterFile(data, header, format_, orientation)
 
 
-def _orientation_of(header: Pillow.Image) -> int:
+def _orientation_of(exif: Callable[[], Pillow.Exif]) -> int:
     """Return the EXIF orientation; broken EXIF data, or a value that is none, counts as upright."""
     try:
-        value = header.getexif().get(_ORIENTATION, 1)
+        value = exif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 - broken EXIF data raises nearly anything
         return 1
     return value if value in range(1, 9) else 1
@@ -127,7 +156,7 @@ def _checked_chunks(data: bytes) -> frozenset[bytes]:
     return frozenset(kinds)
 
 
-def _pixels_of(file: RasterFile, background: str) -> NDArray[np.uint8]:
+def _pixels_of(file: _RasterFile, background: str) -> NDArray[np.uint8]:
     mode, profile = file.header.mode, file.header.info.get("icc_profile")
     if file.format == "JPEG" and (mode == "RGB" or (mode == "L" and not profile)):
         return corrected(_jpeg_pixels(file), profile)
@@ -138,7 +167,7 @@ def _pixels_of(file: RasterFile, background: str) -> NDArray[np.uint8]:
     return rgb_pixels(_eight_bit_picture(file), background)
 
 
-def _jpeg_pixels(file: RasterFile) -> NDArray[np.uint8]:
+def _jpeg_pixels(file: _RasterFile) -> NDArray[np.uint8]:
     try:
         return cast("NDArray[np.uint8]", simplejpeg.decode_jpeg(file.data, "RGB"))
     except ValueError as error:
@@ -147,7 +176,7 @@ def _jpeg_pixels(file: RasterFile) -> NDArray[np.uint8]:
     return np.asarray(file.header.convert("RGB"))
 
 
-def _opencv_pixels(file: RasterFile, flags: int) -> Any:  # noqa: ANN401 - uint8 or uint16
+def _opencv_pixels(file: _RasterFile, flags: int) -> Any:  # noqa: ANN401 - uint8 or uint16
     data = png_pixels(file.data) if file.format == "PNG" else file.data
     pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
@@ -155,7 +184,7 @@ def _opencv_pixels(file: RasterFile, flags: int) -> Any:  # noqa: ANN401 - uint8
     return pixels
 
 
-def _eight_bit_picture(file: RasterFile) -> Pillow.Image:
+def _eight_bit_picture(file: _RasterFile) -> Pillow.Image:
     """Return the loaded picture with samples of 8 bits or fewer, its profile kept."""
     header, bits = file.header, _bits_of(file)
     if header.mode.startswith("I;16"):
@@ -180,7 +209,7 @@ def _grey_picture(header: Pillow.Image, bits: int) -> Pillow.Image:
     return Pillow.fromarray(np.dstack([grey, np.where(samples == clear, 0, 255).astype(np.uint8)]))
 
 
-def _bits_of(file: RasterFile) -> int:
+def _bits_of(file: _RasterFile) -> int:
     if file.format == "PNG":
         return file.data[24]
     bits = _tag(file.header, _BITS)

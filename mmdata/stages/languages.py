@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
 
 from mmdata.errors import RecipeError
 from mmdata.record import Record
 from mmdata.schema import Schema
+from mmdata.stages.base import Stage
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -31,12 +34,32 @@ def check_one_language(language: str | None, column: str | None) -> None:
         raise ValueError("give language or language_column, not both")
 
 
-def tag_of(record: Record, field: str, language: str | None, column: str | None) -> str:
-    """Return the language tag of a text: the one given, the column's, or what `text.language` found; empty for none."""
-    if language is not None:
-        return language
-    found = record.measures.get(f"{field}.language", "") if column is None else record.metadata.get(column, "")
-    return str(found)
+class LanguageStage(Stage):
+    """Base of the stages that go by the language of a text: the one given, the column's, or what `text.language` found."""
+
+    field: str = Field("text", description="the text field")
+    language: str | None = Field(None, description="language tag of every text, such as en or zh-CN")
+    language_column: str | None = Field(None, description="metadata column that holds the language tag of each text")
+
+    @model_validator(mode="after")
+    def _has_one_language(self) -> Self:
+        check_one_language(self.language, self.language_column)
+        return self
+
+    def infer(self, schema: Schema) -> Schema:
+        """Check the field and the metadata column."""
+        schema.require(self.field, "text")
+        if self.language_column is not None:
+            check_column(schema, self.language_column)
+        return schema
+
+    def tag_of(self, record: Record) -> str:
+        """Return the language tag of a record's text; empty for none."""
+        if self.language is not None:
+            return self.language
+        if self.language_column is not None:
+            return str(record.metadata.get(self.language_column, ""))
+        return str(record.measures.get(f"{self.field}.language", ""))
 
 
 @lru_cache(maxsize=1024)

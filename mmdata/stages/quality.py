@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from mmdata.record import Record, Reject, Scalar
 from mmdata.schema import ScalarName, Schema
-from mmdata.stages.base import Outcome, Stage
-from mmdata.stages.languages import check_column, check_one_language, code_of, tag_of
+from mmdata.stages.base import Outcome
+from mmdata.stages.languages import LanguageStage, code_of
 from mmdata.stages.quality_measures import COUNTS, MEASURES, Measure, Measured, measured, words_of
 from mmdata.stages.sentences import sentences_of
 from mmdata.stages.text import check_encodable, check_not_tokenized
@@ -89,7 +89,7 @@ _RULES: dict[str, _Rules] = {
 _GOPHER_STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 
 
-class Quality(Stage):
+class Quality(LanguageStage):
     """Measures a text, and turns it away where a measure is beyond its limit.
 
     `gopher` is the quality and repetition rules of Rae et al. 2021 (section A.1.1, table A1). `c4` is the rules of Raffel et al.
@@ -105,7 +105,6 @@ class Quality(Stage):
         - text.quality: {rules: gopher, minimum: {words: 20}, maximum: {digit_ratio: 0.2, bullet_lines: null}}
     """
 
-    field: str = Field("text", description="the text field")
     rules: Literal["none", "gopher", "c4", "caption"] = Field("none", description="published rules to begin with")
     minimum: Limits = Field(
         default_factory=dict, description="least value of a measure, in place of the rules' own; null for no limit"
@@ -116,19 +115,10 @@ class Quality(Stage):
     forbidden: tuple[str, ...] | None = Field(None, description="a text with one of these is turned away, in whatever case")
     lines: LineRules | Literal[False] | None = Field(None, description="which lines are cut; false for none")
     stop_words: tuple[str, ...] = Field((), description="the stop words, in lower case; by default those of the language")
-    language: str | None = Field(None, description="language tag of every text, such as en or zh-CN")
-    language_column: str | None = Field(None, description="metadata column that holds the language tag of each text")
-
-    @model_validator(mode="after")
-    def _has_one_language(self) -> Self:
-        check_one_language(self.language, self.language_column)
-        return self
 
     def infer(self, schema: Schema) -> Schema:
         """Check the field and the metadata column, and add the measures; sentences are counted only where they are limited."""
-        schema.require(self.field, "text")
-        if self.language_column is not None:
-            check_column(schema, self.language_column)
+        schema = super().infer(schema)
         if self._line_rules is not None:
             check_not_tokenized(schema, self.field)
         types: dict[str, ScalarName] = {f"{self.field}.{name}": "int" if name in COUNTS else "float" for name in self._names}
@@ -142,7 +132,7 @@ class Quality(Stage):
         check_encodable(value.text)
         if self._line_rules is not None:
             value = value.edited(_cuts(value.text, self._line_rules), self.stage)
-        found = measured(value.text) | self._by_language(value.text, self._tag(record))
+        found = measured(value.text) | self._by_language(value.text, self.tag_of(record))
         if (reject := self._forbidden(value.text) or self._beyond(found)) is not None:
             return reject
         measures = {f"{self.field}.{name}": _scalar(name, found.get(name, 0)) for name in self._names}
@@ -162,9 +152,6 @@ class Quality(Stage):
     @property
     def _line_rules(self) -> LineRules | None:
         return (_RULES[self.rules].lines if self.lines is None else self.lines) or None
-
-    def _tag(self, record: Record) -> str:
-        return tag_of(record, self.field, self.language, self.language_column)
 
     def _by_language(self, text: str, tag: str) -> Measured:
         """Return the measures that depend on the language."""

@@ -17,6 +17,7 @@ from mmdata.lineage import Edits
 from mmdata.record import Provenance, Record, Reject
 from mmdata.schema import Schema
 from mmdata.stages.base import Outcome, Stage
+from mmdata.stages.languages import check_column, check_one_language
 from mmdata.stages.text import check_not_tokenized
 from mmdata.text.matches import Match
 from mmdata.text.personal_data import Search
@@ -39,6 +40,7 @@ class Redact(Stage):
     """
 
     version: ClassVar[int] = 1
+    conceals: ClassVar[bool] = True
 
     field: str = Field("text", description="the text field")
     kinds: tuple[RedactedKind, ...] = Field(
@@ -65,8 +67,7 @@ class Redact(Stage):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.language is not None and self.language_column is not None:
-            raise ValueError("give language or language_column, not both")
+        check_one_language(self.language, self.language_column)
         if (self.replacement == "pseudonym") != (self.key_file is not None):
             raise ValueError("replacement: pseudonym needs a key_file, and nothing else does")
         if self.reject and self.key_file is not None:
@@ -80,7 +81,8 @@ class Redact(Stage):
         """
         schema.require(self.field, "text")
         check_not_tokenized(schema, self.field)
-        self._check_column(schema)
+        if self.language_column is not None:
+            check_column(schema, self.language_column)
         for kind in self.kinds:
             if (library := _LIBRARIES.get(kind)) is not None and find_spec(library) is None:
                 raise MissingExtraError("redact", f"text.redact of kind {kind}")
@@ -129,13 +131,6 @@ class Redact(Stage):
 
         assert self.key_file is not None
         return read_key(self.key_file)
-
-    def _check_column(self, schema: Schema) -> None:
-        column = self.language_column
-        if column is not None and (found := schema.metadata.get(column)) != "str":
-            what = f"is of type {found}" if found else "is not there"
-            known = ", ".join(name for name, type_ in schema.metadata.items() if type_ == "str") or "none"
-            raise RecipeError(f"metadata column {column!r} {what}; the columns of type str are: {known}")
 
     def _check_regions(self) -> None:
         if "phone" in self.kinds and self.regions:

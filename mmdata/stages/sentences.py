@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mmdata.record import Record
-from mmdata.schema import Schema
-from mmdata.stages.base import Outcome, Stage
-from mmdata.stages.languages import check_column, check_one_language, code_of, keep_small, pipeline_of, tag_of
+from mmdata.stages.base import Outcome
+from mmdata.stages.languages import LanguageStage, code_of, keep_small, pipeline_of
 from mmdata.stages.text import check_encodable
 from mmdata.values import Span, Text
 
@@ -33,7 +32,7 @@ _LINE_BREAK = re.compile(r"\s*\n\s*")
 _BETWEEN_THAI = re.compile("(?<=[\u0e01-\u0e45\u0e47-\u0e4e\u0e81-\u0ec5\u0ec8-\u0ecd])[^\\S\n]+(?=[\u0e01-\u0e44\u0e81-\u0ec4])")
 
 
-class Sentences(Stage):
+class Sentences(LanguageStage):
     """Marks each sentence of a text with a span.
 
     Sentences end as spaCy's sentencizer has it, at the full stops of any script, where the tokenizer of the language does not
@@ -44,23 +43,8 @@ class Sentences(Stage):
         - text.sentences: {language_column: lang}
     """
 
-    field: str = Field("text", description="the text field")
-    language: str | None = Field(None, description="language tag of every text, such as en or zh-CN")
-    language_column: str | None = Field(None, description="metadata column that holds the language tag of each text")
     lines: bool = Field(default=False, description="whether every line break ends a sentence, and not only a blank line")
     label: str = Field("sentence", description="label of the spans")
-
-    @model_validator(mode="after")
-    def _has_one_language(self) -> Self:
-        check_one_language(self.language, self.language_column)
-        return self
-
-    def infer(self, schema: Schema) -> Schema:
-        """Check the field and the metadata column."""
-        schema.require(self.field, "text")
-        if self.language_column is not None:
-            check_column(schema, self.language_column)
-        return schema
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Add the spans. Raises RecordError for a text with lone surrogates; a record without the field stays as it is."""
@@ -68,8 +52,8 @@ class Sentences(Stage):
         if not isinstance(value, Text):
             return record
         check_encodable(value.text)
-        tag = tag_of(record, self.field, self.language, self.language_column)
-        spans = [Span(start, end, self.label) for start, end in sentences_of(value.text, tag, lines=self.lines)]
+        found = sentences_of(value.text, self.tag_of(record), lines=self.lines)
+        spans = [Span(start, end, self.label) for start, end in found]
         return record.with_fields(**{self.field: replace(value, spans=(*value.spans, *spans))})
 
 

@@ -112,7 +112,7 @@ class Decode(FieldStage[Video]):
 
     def _frames(self, file: VideoFile, wanted: Sequence[FrameTime]) -> tuple[NDArray[np.uint8], Affine]:
         view = View(self.size, long=self.side == "long")
-        kept: list[NDArray[np.uint8]] = []
+        frames = np.empty((len(wanted), 0, 0, 3), np.uint8)
         maps: set[Affine] = set()
 
         def convert(frame: object) -> NDArray[np.uint8]:
@@ -121,11 +121,13 @@ class Decode(FieldStage[Video]):
             self._check_size((pixels.shape[1], pixels.shape[0]), len(wanted))
             return pixels
 
-        for pixels in read_frames(file, wanted, convert):
-            if kept and pixels.shape != kept[0].shape:
-                raise RecordError("video changes its size", f"from {kept[0].shape[1::-1]} to {pixels.shape[1::-1]}")
-            kept.append(pixels)
-        return np.stack(kept), maps.pop()
+        for number, pixels in enumerate(read_frames(file, wanted, convert)):
+            if number == 0:
+                frames = np.empty((len(wanted), *pixels.shape), np.uint8)
+            if pixels.shape != frames.shape[1:]:
+                raise RecordError("video changes its size", f"from {frames.shape[2:0:-1]} to {pixels.shape[1::-1]}")
+            frames[number] = pixels
+        return frames, maps.pop()
 
     def _sound(self, value: Video, seconds: float) -> Audio | None:
         with open_video(value.encoded) as file:

@@ -131,9 +131,10 @@ class Cut(Stage):
         times: list[float] = []
 
         def small() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+            clock = file.clock(file.video)
             for frame in file.frames(start):
                 assert frame.pts is not None
-                at = file.seconds_of(frame.pts) - start
+                at = clock.seconds(frame.pts) - start
                 if at >= seconds:
                     return
                 if at >= 0:

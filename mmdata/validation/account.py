@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from mmdata.dataset import DESCRIPTION
 from mmdata.parquet import read_table
-from mmdata.shard_task import REJECTS_SCHEMA
+from mmdata.plan import split_of
+from mmdata.recipe import SplitSpec
+from mmdata.summary import REJECTS_SCHEMA
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.folder import REJECTS
 from mmdata.validation.shard import Facts
+from mmdata.validation.tables import check_rows
 
 _KINDS = ("error", "filtered", "duplicate")
 _PART = re.compile(r"-[0-9]{4,}$")
@@ -30,10 +34,11 @@ def check_across(out: Path, facts: Sequence[Facts], promised: Promised, notes: N
     """Check the promises that concern more than one shard."""
     _check_keys(facts, notes)
     _check_groups(facts, notes)
+    _check_splits(facts, promised, notes)
     rejects = _read_rejects(out, notes.on(REJECTS))
     if "counts" in promised.parts:
         _check_counts(facts, rejects, promised, notes.on(DESCRIPTION))
-        if rejects is not None:
+        if rejects is not None and all(one.rows is not None for one in facts):
             _check_rows(facts, rejects, promised.parts["counts"]["rows"], notes.on(REJECTS))
     if "statistics" in promised.parts and promised.codec is not None:
         _check_statistics(facts, promised, notes.on(DESCRIPTION))
@@ -61,11 +66,28 @@ def _check_groups(facts: Sequence[Facts], notes: Notes) -> None:
                 notes.on(one.shard.file).at(key).error("groups", told)
 
 
+def _check_splits(facts: Sequence[Facts], promised: Promised, notes: Notes) -> None:
+    """Check that each record is in the split that the recipe gives its group."""
+    recipe = promised.parts.get("recipe", {})
+    try:
+        spec = SplitSpec.model_validate(recipe.get("split"))
+    except ValidationError:
+        return
+    if type(seed := recipe.get("seed")) is not int:
+        return
+    for one in facts:
+        for key, group in zip(one.keys, one.groups, strict=True):
+            if (wanted := split_of(group, spec, seed)) != one.shard.split:
+                told = f"it is in {one.shard.split}, but the recipe puts its group {shown(group)} into {wanted}"
+                notes.on(one.shard.file).at(key).error("groups", told)
+
+
 def _read_rejects(out: Path, notes: Notes) -> pa.Table | None:
     """Read and check the rejects; None where they are missing or cannot be relied upon."""
     if not (out / REJECTS).is_file():
         return None
     try:
+        check_rows(out / REJECTS)
         table = read_table(out / REJECTS)
         is_whole = table.schema.remove_metadata().equals(REJECTS_SCHEMA)
         if is_whole:
@@ -102,9 +124,10 @@ def _check_counts(facts: Sequence[Facts], rejects: pa.Table | None, promised: Pr
     actual: dict[str, Any] = {
         "records": (counts["records"], splits.total()),
         "splits": (counts["splits"], dict(splits)),
-        "rows_written": (counts["rows_written"], len({row for one in facts for row in one.rows})),
         "rows_rejected": (counts["rows_rejected"], counts["rows"] - counts["rows_written"]),
     }
+    if all(one.rows is not None for one in facts):
+        actual["rows_written"] = (counts["rows_written"], len({row for one in facts for row in one.rows or ()}))
     if promised.has_shards:
         actual["records of the shards"] = (sum(shard.records for shard in promised.shards), splits.total())
     if rejects is not None:
@@ -123,7 +146,7 @@ def _check_rows(facts: Sequence[Facts], rejects: pa.Table, count: int, notes: No
     """Check that every input row is in exactly one place; a row of several records may be in both."""
     written: dict[int, list[str]] = {}
     for one in facts:
-        for key, row in zip(one.keys, one.rows, strict=True):
+        for key, row in zip(one.keys, one.rows or (), strict=True):
             written.setdefault(row, []).append(key)
     rejected = set(rejects.column("row").to_pylist())
     notes.covered("rows", count)
@@ -161,7 +184,9 @@ def _check_statistics(facts: Sequence[Facts], promised: Promised, notes: Notes) 
 
 def statistics_of(values: np.ndarray[Any, Any]) -> dict[str, float]:
     """Return count, mean, minimum and maximum of the values of a measure."""
-    numbers = (len(values), float(values.mean()), values.min().item(), values.max().item())
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged index may hold any number
+        mean = float(values.mean())
+    numbers = (len(values), mean, values.min().item(), values.max().item())
     return dict(zip(_STATISTICS, numbers, strict=True))
 
 

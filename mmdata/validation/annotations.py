@@ -34,7 +34,7 @@ def check_annotations(values: Mapping[str, Value | None], described: Described, 
     for name, kind in kinds.items():
         notes.covered("lineage")
         steps = read_steps(name, kind, described.lineage.get(name, []), notes)
-        held = _read(name, kind, described.annotations.get(name), notes)
+        held = _read(name, kind, described.annotations[name], notes) if name in described.annotations else {}
         for note_kind, found in held.items():
             notes.covered("annotations", len(found))
             if name in values:
@@ -45,8 +45,6 @@ def check_annotations(values: Mapping[str, Value | None], described: Described, 
 
 def _read(name: str, kind: str, held: object, notes: Notes) -> dict[str, list[Note]]:
     """Return the well-formed annotations of a field by kind, without offsets and times; the others are noted."""
-    if held is None:
-        return {}
     if not isinstance(held, dict) or not held:
         notes.error("annotations", f"{name}: must be an object with at least one list, not {shown(held)}")
         return {}

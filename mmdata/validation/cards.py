@@ -28,8 +28,15 @@ def card(sample: Sample) -> str:
 
 
 def cards(samples: Iterable[Sample]) -> str:
-    """Return records as a grid."""
-    return f'<div class="grid">{"".join(card(sample) for sample in samples)}</div>'
+    """Return records as a grid, without those that are too damaged to be shown."""
+    return f'<div class="grid">{"".join(filter(None, map(_card_if_sound, samples)))}</div>'
+
+
+def _card_if_sound(sample: Sample) -> str | None:
+    try:
+        return card(sample)
+    except Exception:  # noqa: BLE001 - what a damaged record says of itself may be of any type and size
+        return None
 
 
 def _shown(sample: Sample, name: str, value: Value) -> str:

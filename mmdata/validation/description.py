@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmdata.codec import Codec
-from mmdata.dataset import DESCRIPTION, FORMAT, SHARD_NAME, SPLITS, Shard
+from mmdata.dataset import DESCRIPTION, FORMAT, SHARD_NAME, SPLITS, Shard, fingerprint_of
 from mmdata.errors import DatasetError
-from mmdata.files import digest_of_json
+from mmdata.files import canonical_json, digest_of_json
 from mmdata.formats import DEFAULTS, FORMATS, format_of, holds
 from mmdata.parquet import check_plain_file
 from mmdata.schema import Schema
@@ -122,6 +122,8 @@ def read_promises(out: Path, notes: Notes) -> Promised:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         data = strict_json(content)
+        if canonical_json(data).encode() != content:
+            notes.error("description", "it is not written as a build writes it: keys sorted, no spaces, each value in one way")
     except ValueError as error:
         notes.error("description", f"it cannot be read as JSON: {error}")
         data = None
@@ -148,6 +150,11 @@ def _sound_parts(data: object, notes: Notes) -> dict[str, Any]:
             notes.error("description", f"{'.'.join(place)}: {one['msg']}, found {shown(one['input'])}")
             wrong.add(place[0])
     parts = {name: value for name, value in data.items() if name in _NAMES - wrong}
+    if {"recipe", "identity", "name"} <= parts.keys():
+        for problem in _recipe_problems(parts):
+            notes.error("description", problem)
+    if {"identity", "artifacts", "fingerprint"} <= parts.keys():
+        _check_fingerprint(parts, notes)
     if {"schema", "members", "inputs"} <= parts.keys() and (problems := _member_problems(parts)):
         for problem in problems:
             notes.error("description", problem)
@@ -161,13 +168,36 @@ _NAMES = {field.alias or name for name, field in _Description.model_fields.items
 def _check_checksum(data: Mapping[str, Any], notes: Notes) -> None:
     if data.get("format") != FORMAT:
         notes.error("description", f"its format is {shown(data.get('format'))}, this version of mmdata reads {FORMAT}")
-    try:
-        checksum = digest_of_json({name: value for name, value in data.items() if name != "checksum"})
-    except ValueError as error:
-        notes.error("description", f"it holds what JSON has no form for: {error}")
-        return
+    checksum = digest_of_json({name: value for name, value in data.items() if name != "checksum"})
     if data.get("checksum") != checksum:
         notes.error("description", "its checksum differs from its content: it was changed after the build")
+
+
+def _recipe_problems(parts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the recipe as run differs from the one by which the folder knows its build: in nothing but places and limits."""
+    recipe, known = parts["recipe"], parts["identity"].get("recipe")
+    if not isinstance(known, dict):
+        yield f"identity.recipe must be an object, not {shown(known)}"
+        return
+    source = recipe.get("source")
+    told = {
+        **recipe,
+        "source": {name: value for name, value in source.items() if name != "path"} if isinstance(source, dict) else source,
+    }
+    for name in known.keys() - {"stage_versions"}:
+        if known[name] != told.get(name):
+            yield f"recipe.{name} differs from identity.recipe.{name}: one of them was changed after the build"
+    if "name" in known and parts["name"] != known["name"]:
+        yield f"its name is {shown(parts['name'])}, that of its recipe is {shown(known['name'])}"
+
+
+def _check_fingerprint(parts: Mapping[str, Any], notes: Notes) -> None:
+    try:
+        fingerprint = fingerprint_of(parts["identity"], parts["artifacts"])
+    except ValueError:
+        return  # what JSON has no form for is noted with the checksum
+    if parts["fingerprint"] != fingerprint:
+        notes.error("description", "its fingerprint is not that of its identity and artifacts")
 
 
 def _member_problems(parts: Mapping[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ CHECKS: dict[str, str] = {
     "tokens": "token ids are those of the stored text, and their offsets lie in it",
     "annotations": "annotations are well formed and lie inside of what they annotate",
     "lineage": "lineage is well formed and takes annotations back to the raw data",
-    "groups": "no group stands in two splits",
+    "groups": "every group stands in one split, the one that the recipe gives it",
     "rejects": "the rejects table has its columns, kinds and reasons",
     "rows": "every input row is written or rejected",
     "statistics": "the statistics in dataset.json are those of the index",
@@ -101,11 +101,11 @@ class Notes:
 
     def at(self, record: str, member: str | None = None) -> Self:
         """Return notes on a record of the same file, or on one of its members."""
-        return replace(self, record=plain(record), member=None if member is None else plain(member))
+        return replace(self, record=_name(record), member=None if member is None else _name(member))
 
     def on(self, file: str) -> Self:
         """Return notes on another file."""
-        return replace(self, file=plain(file), record=None, member=None)
+        return replace(self, file=_name(file), record=None, member=None)
 
     def covered(self, check: str, items: int = 1) -> None:
         """Count items that a check looked at."""
@@ -127,6 +127,11 @@ def plain(text: str) -> str:
     """Return a text that can be written as UTF-8 and is not too long to read; a damaged file may hold anything."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
+
+
+def _name(text: str) -> str:
+    """Return a name on one line: a file may be called so that what stands behind a line break looks like our own words."""
+    return plain(text).replace("\n", "\\n").replace("\r", "\\r")
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - whatever a damaged file holds

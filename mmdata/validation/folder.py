@@ -21,7 +21,7 @@ def check_folder(out: Path, promised: Promised, notes: Notes) -> None:
     for file in files:
         notes.covered("files")
         if not (out / file).is_file():
-            notes.on(file).error("files", "it is missing")
+            notes.on(file).error("files", "it is no file" if (out / file).exists() else "it is missing")
     _check_foreign(out, set(files), promised, notes)
     _check_names(promised, notes)
     if promised.has_shards and "index" in promised.parts:

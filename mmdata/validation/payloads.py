@@ -5,6 +5,7 @@ What a file's header promises is read before the file is decoded, so that a host
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -14,6 +15,7 @@ import numpy as np
 import PIL.Image
 import soundfile
 
+from mmdata.dsp.flac import stated_digest
 from mmdata.errors import RecordError
 from mmdata.formats import Format
 from mmdata.payload_heads import check_values, read_npy
@@ -42,6 +44,8 @@ def read_payload(payload: bytes, format_: Format[Any], type_: FieldType, notes: 
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises on a damaged payload is a finding
         notes.error("payloads", f"decoding it raises {type(error).__name__}: {error}")
         return None
+    if format_.format == "flac" and isinstance(value, Audio) and not _has_stated_samples(payload, value):
+        notes.error("payloads", "its samples are not those that were encoded: their MD5 is not the one in the file")
     for problem in _type_problems(value, type_):
         notes.error("payloads", problem)
     return value
@@ -85,6 +89,12 @@ def _check_recording(payload: bytes, name: str, notes: Notes) -> None:
         container, subtype = _RECORDINGS[name]
         notes.error("payloads", f"the recording is {info.format} {info.subtype}, it must be {container} {subtype}")
     _check_values(info.frames * info.channels)
+
+
+def _has_stated_samples(payload: bytes, value: Audio) -> bool:
+    """Whether 16-bit samples have the digest that a FLAC file gives of them; decoders may take a damaged frame for sound."""
+    samples = np.rint(value.samples.T * np.float32(32768)).astype("<i2")
+    return hashlib.md5(samples.tobytes(), usedforsecurity=False).digest() == stated_digest(payload)
 
 
 def _check_array(payload: bytes) -> None:

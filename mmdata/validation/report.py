@@ -12,6 +12,8 @@ from mmdata.validation.findings import CHECKS, Finding, Ledger
 from mmdata.validation.shard import Facts
 
 _BINS = 24
+_LARGEST = 1e15
+"""Measures beyond it, which only damage gives, are not drawn: bins between them have no width that a float could hold."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,6 @@ def _histograms(facts: Sequence[Facts]) -> dict[str, Histogram]:
     found = {}
     for name in names:
         parts = [one.measures[name] for one in facts if len(one.measures.get(name, ()))]
-        if parts and np.isfinite(values := np.concatenate(parts)).all():
+        if parts and np.abs(values := np.concatenate(parts)).max() < _LARGEST:
             found[name] = Histogram.of(values)
     return found

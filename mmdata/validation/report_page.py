@@ -35,7 +35,7 @@ def _samples(out: Path) -> list[Sample]:
     """Draw records; none where the dataset is so damaged that it cannot be opened."""
     try:
         return draw_samples(Dataset(out), _SAMPLES)
-    except (DatasetError, KeyError, TypeError, ValueError):
+    except (DatasetError, KeyError, TypeError, ValueError, OverflowError):
         return []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,21 @@ from mmdata.validation.strict_json import Shape
 from mmdata.validation.tokens import Encoder, check_encoding, check_tokens, encoders_of
 from mmdata.values import Array, Text, Value
 
+_MOST_MEMBERS = 64
+"""Members of a record that are looked at where nothing says how many it has."""
 _DTYPES: dict[str, type] = {"int": np.int64, "float": np.float64}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a shard says that must fit with the other shards: key, row and group of every record, and numeric measures."""
+    """What a shard says that must fit with the other shards: key, row and group of every record, and numeric measures.
+
+    `rows` is None where the index, which alone tells them, cannot be read.
+    """
 
     shard: Shard
     keys: Sequence[str] = ()
-    rows: Sequence[int] = ()
+    rows: Sequence[int] | None = ()
     groups: Sequence[str] = ()
     measures: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -75,7 +80,8 @@ def _check_tar(path: Path, index: IndexRows | None, check: RecordCheck, notes: N
             if key in keys:
                 notes.at(key).error("members", "its members do not stand together, or it is there twice")
             keys[key] = None
-            described = check(key, list(found), rows.get(key), index.extensions if index else (), notes)
+            members = list(islice(found, check.most_members(index)))
+            described = check(key, members, rows.get(key), index.extensions if index else (), notes)
             said += [described] if described is not None else []
     if index is not None:
         check_order(list(keys), index, notes)
@@ -89,7 +95,8 @@ def _facts(shard: Shard, index: IndexRows | None, said: Iterable[Described], cod
     rows: list[Row] = list(index.rows) if index else [{**one.said, **one.measures} for one in said]
     types = {name: _DTYPES[type_] for name, type_ in (codec.measures if codec else {}).items() if type_ in _DTYPES}
     measures = {name: _numbers([row[name] for row in rows], dtype) for name, dtype in types.items()}
-    return Facts(shard, [row["key"] for row in rows], [row["row"] for row in rows], [row["group"] for row in rows], measures)
+    numbers = [row["row"] for row in rows] if index else None
+    return Facts(shard, [row["key"] for row in rows], numbers, [row["group"] for row in rows], measures)
 
 
 def _numbers(values: Sequence[Any], dtype: type) -> NDArray[Any]:
@@ -115,6 +122,11 @@ class RecordCheck:
     @cached_property
     def _encoders(self) -> dict[str, Encoder]:
         return encoders_of(self.out, self.promised)
+
+    def most_members(self, index: IndexRows | None) -> int:
+        """Return how many members of a record are worth keeping in memory: one more than it may have."""
+        expected = self._codec.extensions if self.promised.codec else index.extensions if index else ()
+        return len(expected) + 1 if expected else _MOST_MEMBERS
 
     @property
     def _codec(self) -> Codec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mmdata.validation.findings import shown
@@ -11,13 +11,36 @@ from mmdata.validation.findings import shown
 Shape = Mapping[str, Any]
 """What an object must hold, by key: a type, or the shape of an object inside it."""
 
+_DEEPEST = 64
+
 
 def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any plain data
     """Return the data of a JSON text. Raises ValueError that says what is wrong with it."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    if _is_deep(data):
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    return data
+
+
+def _is_deep(data: object) -> bool:
+    """Whether data is nested so deeply that comparing or writing it could run out of stack; nothing here needs half of it."""
+    level = [data]
+    for _ in range(_DEEPEST):
+        level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list)]
+    return bool(level)
+
+
+def _items(data: object) -> Iterable[object]:
+    match data:
+        case dict():
+            return data.values()
+        case list():
+            return data
+        case _:
+            return ()
 
 
 def _refuse_constant(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,23 +45,28 @@ def encoders_of(out: Path, promised: Promised) -> dict[str, Encoder]:
         options = stages[number][_STAGE]
         # Stages of one kind would name their files alike; all but the first have their number before the name.
         path = out / ARTIFACTS / ("tokenizer.json" if number == numbers[0] else f"{number}-tokenizer.json")
-        if (tokenizer := _loaded(path, options.get("max_tokens"))) is not None:
+        wanted = promised.parts.get("artifacts", {}).get(path.name)
+        if (tokenizer := _loaded(path, wanted, options.get("max_tokens"))) is not None:
             found[str(options.get("output"))] = Encoder(tokenizer, bool(options.get("add_special")))
     return found
 
 
-def _loaded(path: Path, most: object) -> tokenizers.Tokenizer | None:
+def _loaded(path: Path, sha256: str | None, most: object) -> tokenizers.Tokenizer | None:
+    """Return a tokenizer; None where it is not the one that was learned, which is a finding of its own, or cannot be used."""
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_buffer(path.read_bytes())
-    except Exception:  # noqa: BLE001 - the library raises bare Exceptions; a damaged artifact is a finding of its own
+        content = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            return None
+        tokenizer = Tokenizer.from_buffer(content)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.encode_special_tokens = True
+        if type(most) is int and most > 0:
+            tokenizer.enable_truncation(most)
+    except Exception:  # noqa: BLE001 - the library raises bare Exceptions
         return None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True
-    if type(most) is int and most > 0:
-        tokenizer.enable_truncation(most)
     return tokenizer
 
 

@@ -13,6 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 _SIDE = 8  # bits in a row, and rows
+GREY_SIDE = 4 * _SIDE
 
 
 def phash(pixels: NDArray[np.uint8]) -> str:
@@ -23,11 +24,16 @@ def phash(pixels: NDArray[np.uint8]) -> str:
     Args:
         pixels: uint8 [height, width, 3] in RGB; left unchanged.
     """
+    return _hexadecimal(dct_bits(grey(pixels, GREY_SIDE, GREY_SIDE)))
+
+
+def dct_bits(views: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return the bits of the hash by discrete cosine transform, bool [..., 64], of grey views uint8 [..., 32, 32]."""
     import scipy.fft
 
-    grey = _grey(pixels, 4 * _SIDE, 4 * _SIDE).astype(np.float64)
-    low = scipy.fft.dct(scipy.fft.dct(grey, axis=0), axis=1)[:_SIDE, :_SIDE]
-    return _hexadecimal(low > np.median(low))
+    waves = scipy.fft.dctn(views.astype(np.float64), type=2, axes=(-2, -1))[..., :_SIDE, :_SIDE]
+    low = waves.reshape(*views.shape[:-2], _SIDE * _SIDE)
+    return np.asarray(low > np.median(low, axis=-1, keepdims=True))
 
 
 def dhash(pixels: NDArray[np.uint8]) -> str:
@@ -39,11 +45,12 @@ def dhash(pixels: NDArray[np.uint8]) -> str:
     Args:
         pixels: uint8 [height, width, 3] in RGB; left unchanged.
     """
-    grey = _grey(pixels, _SIDE + 1, _SIDE)
-    return _hexadecimal(grey[:, 1:] > grey[:, :-1])
+    small = grey(pixels, _SIDE + 1, _SIDE)
+    return _hexadecimal(small[:, 1:] > small[:, :-1])
 
 
-def _grey(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def grey(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return the grey levels of pixels uint8 [height, width, 3], scaled to a size (Lanczos): uint8 [height, width]."""
     # Pillow computes both steps in whole numbers: the same on every platform.
     small = PIL.Image.fromarray(pixels).convert("L").resize((width, height), PIL.Image.Resampling.LANCZOS)
     return cast("NDArray[np.uint8]", np.asarray(small))

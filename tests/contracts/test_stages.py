@@ -15,7 +15,7 @@ import yaml
 
 from mmdata.codec import Codec
 from mmdata.record import Origin, Provenance, Record, Reject
-from mmdata.rng import rng_for
+from mmdata.rng import Undrawn, rng_for
 from mmdata.schema import FieldType, Schema
 from mmdata.stages import STAGES, name_of, stage_class
 from mmdata.stages.base import FitStage, Stage
@@ -162,8 +162,8 @@ def contents(record: Record) -> Iterator[object]:
 
 
 def outcomes(stage: Stage, record: Record) -> list[Record | Reject]:
-    """Return what a stage makes of a record, as a list."""
-    outcome = stage(record, rng_for(7, record.key))
+    """Return what a stage makes of a record, as a list; one that does not say that it draws numbers gets none."""
+    outcome = stage(record, rng_for(7, record.key) if stage.random else Undrawn(stage.stage))
     return list(outcome) if isinstance(outcome, list) else [outcome]
 
 

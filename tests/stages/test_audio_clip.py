@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,23 @@ def test_segments_come_back_to_the_raw_recording() -> None:
         assert back[segment.label] == pytest.approx((segment.start, segment.end))
 
 
+@given(st.lists(st.floats(0.2, 2.0), min_size=1, max_size=6), st.floats(0.4, 2.0), st.lists(st.floats(0.0, 5.0), max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_clips_lose_nothing(lengths: list[float], maximum: float, times: list[float]) -> None:
+    """Of the samples and of the time of the segments: the parts of one in all clips together are as long as it was."""
+    samples, _ = sentences(lengths)
+    seconds = samples.shape[1] / _RATE
+    spans = [(start, min(end, seconds)) for start, end in pairwise(sorted(times)) if min(end, seconds) - start > 1e-3]
+    segments = tuple(Segment(start, end, str(number)) for number, (start, end) in enumerate(spans))
+    outcome = Clip(minimum=0.2, maximum=maximum)(record(samples, segments), _RNG)
+    found = [audio_of(clip) for clip in (outcome if isinstance(outcome, list) else [outcome]) if isinstance(clip, Record)]
+    assert np.array_equal(np.concatenate([value.samples for value in found], axis=1), samples)
+    for segment in segments:
+        parts = [part for value in found for part in value.segments if part.label == segment.label]
+        assert abs(sum(part.end - part.start for part in parts) - (segment.end - segment.start)) < 1e-6
+        assert [part.clipped for part in parts] == [len(parts) > 1] * len(parts)
+
+
 @given(st.lists(st.floats(0.2, 3.0), min_size=3, max_size=12), st.sampled_from([0.0, 0.3]))
 @settings(max_examples=40, deadline=None)
 def test_every_word_is_in_one_clip(lengths: list[float], pause: float) -> None:
@@ -150,8 +168,15 @@ def test_the_text_of_a_clip_keeps_its_spans_and_its_lineage() -> None:
     ],
 )
 def test_a_text_that_does_not_hold_the_labels_is_rebuilt_of_them(text: str, parts: list[list[int]], expected: list[str]) -> None:
-    """Other words between them, or a part with a gap; a part shared by two is in both, a part of nothing is empty."""
-    assert [one.text for one in texts_of_parts(Text(text), ["a", "b", "a"], parts, "audio.clip")] == expected
+    """Other words between them, or a part with a gap; a part shared by two is in both, a part of nothing is empty.
+
+    A text that is written anew has no spans of the old one: they are counted as removed.
+    """
+    raw = Text(text, (Span(0, 1, "first"),))
+    found = texts_of_parts(raw, ["a", "b", "a"], parts, "audio.clip")
+    assert [one.text for one in found] == expected
+    assert all(len(one.spans) + sum(step.removed for step in one.lineage) == 1 for one in found)
+    assert all(one.text[span.start : span.end] == text[0] for one in found for span in one.spans)
 
 
 def test_speech_segments_are_no_transcript() -> None:

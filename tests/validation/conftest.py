@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.validation.built import build_dataset
 from tests.validation.datasets import make_dataset
 
 
@@ -14,6 +15,12 @@ from tests.validation.datasets import make_dataset
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset without any damage; tests must not change it."""
     return make_dataset(tmp_path_factory.mktemp("whole") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset that was built of raw files, without any damage; tests must not change it."""
+    return build_dataset(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture

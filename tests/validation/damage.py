@@ -118,6 +118,26 @@ def append(out: Path, name: str, content: bytes) -> None:
     (out / name).write_bytes((out / name).read_bytes() + content)
 
 
+def replace_in(out: Path, name: str, old: bytes, new: bytes) -> None:
+    """Replace bytes of a file that stand there once."""
+    content = (out / name).read_bytes()
+    assert content.count(old) == 1
+    (out / name).write_bytes(content.replace(old, new))
+
+
+def nested(depth: int) -> list[Any]:
+    """Return lists within lists."""
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+def endless(column: str) -> bytes:
+    """Return a Parquet file of few bytes with a million rows."""
+    return parquet_bytes(pa.table({column: pa.array(np.zeros(1_000_000, np.int64))}))
+
+
 def payload(name: str, change: Callable[[bytes], bytes]) -> Damage:
     """Give a member of the first shard another payload, with everything else adapted."""
     return lambda out: change_payload(out, TRAIN, name, change)

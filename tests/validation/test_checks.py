@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import mmdata
@@ -18,7 +20,7 @@ from mmdata.record import Record
 from mmdata.validation.checks import validate
 from mmdata.validation.findings import CHECKS, Finding, Ledger
 from mmdata.values import Box, Image, Span, Text
-from tests.validation.datasets import change_payload, make_dataset, repack, seal
+from tests.validation.datasets import change_payload, edit, make_dataset, repack, rewrite_index, seal, with_value
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\x1b[31m\u202e&\"'"
 
@@ -77,6 +79,39 @@ def test_a_folder_without_a_description_is_no_dataset(tmp_path: Path) -> None:
     (tmp_path / ".build").mkdir()
     with pytest.raises(DatasetError, match="did not finish"):
         mmdata.validate(tmp_path)
+
+
+def test_a_damaged_tokenizer_accuses_no_tokens(out: Path) -> None:
+    """It is a finding of its own, and no measure for anything else."""
+    path = out / "artifacts/tokenizer.json"
+    data = json.loads(path.read_bytes())
+    vocabulary = data["model"]["vocab"]
+    vocabulary["a"], vocabulary["e"] = vocabulary["e"], vocabulary["a"]
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert [(one.check, one.file) for one in validate(out).findings] == [("checksums", "artifacts/tokenizer.json")]
+
+
+def test_numbers_beyond_all_measure_are_no_crash(out: Path) -> None:
+    """Measures whose difference no float holds, and a length that no tokenizer takes, end in findings."""
+
+    def change(table: pa.Table) -> pa.Table:
+        return with_value(with_value(table, "audio.snr", 0, 1.7e308), "audio.snr", 1, -1.7e308)
+
+    rewrite_index(out, "train-000000.tar", change)
+    seal(out)
+    edit(out, lambda data: data["recipe"]["stages"][0]["text.tokenize"].update(max_tokens=10**30))
+    report = validate(out, out / "report")
+    assert {one.check for one in report.findings} == {"agreement", "statistics"}
+    assert "audio.snr" not in report.histograms
+
+
+def test_a_group_in_the_split_of_another_seed_is_found(built: Path, tmp_path: Path) -> None:
+    """The split of each group follows from the recipe, so a record that stands elsewhere is named."""
+    out = Path(shutil.copytree(built, tmp_path / "dataset"))
+    edit(out, lambda data: [recipe.update(seed=1) for recipe in (data["recipe"], data["identity"]["recipe"])])
+    found = validate(out).findings_of("groups")
+    assert found
+    assert all(one.record and "the recipe puts its group" in one.message for one in found)
 
 
 def test_a_byte_order_mark_is_a_warning(out: Path) -> None:

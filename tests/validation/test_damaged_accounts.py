@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.validation.damage import INDEX, TRAIN, Damage, Named, append, assert_found, described, rejected, rewritten, unseal
+from tests.validation.damage import (
+    TRAIN,
+    Damage,
+    Named,
+    append,
+    assert_found,
+    described,
+    endless,
+    nested,
+    rejected,
+    replace_in,
+    rewritten,
+    unseal,
+)
 from tests.validation.datasets import with_value
 
 J, T = "json", "tokens.npy"
@@ -38,10 +51,34 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
         rewritten("dataset.json", "[" * 200_000),
         ("description", "dataset.json", None, None),
     ),
+    "dataset.json with a valid JSON that is nested too deeply": (
+        described(lambda data: data["versions"].update(mmdata=nested(500))),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a number spelled otherwise": (
+        lambda out: replace_in(out, "dataset.json", b'"format":1', b'"format":1.0'),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a space": (
+        lambda out: replace_in(out, "dataset.json", b'"format":1', b'"format": 1'),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with a number that is not finite": (
+        lambda out: replace_in(out, "dataset.json", b'"format":1', b'"format":1e999'),
+        ("description", "dataset.json", None, None),
+    ),
+    "dataset.json with half a character": (
+        lambda out: replace_in(out, "dataset.json", b'"name":"small"', b'"name":"\\ud800"'),
+        ("description", "dataset.json", None, None),
+    ),
+    "more rejects than any file could hold": (
+        lambda out: (out / "rejects.parquet").write_bytes(endless("row")),
+        ("rejects", "rejects.parquet", None, None),
+    ),
     "dataset.json changed": (unseal, ("description", "dataset.json", None, None)),
     "another fingerprint": (
         described(lambda data: data.update(fingerprint="0" * 64)),
-        ("index", INDEX, None, None),
+        ("description", "dataset.json", None, None),
     ),
     "an unknown key": (described(lambda data: data.update(more=1)), ("description", "dataset.json", None, None)),
     "a missing key": (described(lambda data: data.pop("members")), ("description", "dataset.json", None, None)),

@@ -14,6 +14,7 @@ from tests.validation.damage import (
     Named,
     assert_found,
     inside,
+    nested,
     npy,
     other_group,
     packed,
@@ -71,6 +72,10 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
         payload("row-000.flac", lambda payload: b"RIFF" + payload[4:]),
         ("payloads", TRAIN, "row-000", "flac"),
     ),
+    "a recording with other samples than were encoded": (
+        payload("row-000.flac", lambda payload: payload[:30] + bytes(4) + payload[34:]),
+        ("payloads", TRAIN, "row-000", "flac"),
+    ),
     "a text that is not UTF-8": (
         payload("row-001.txt", lambda payload: b"\xff" + payload[1:]),
         ("payloads", TRAIN, "row-001", "txt"),
@@ -97,6 +102,14 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
     ),
     "json nested without end": (
         payload("row-001.json", lambda _: b"[" * 200_000),
+        ("json", TRAIN, "row-001", J),
+    ),
+    "json nested too deeply to be compared": (
+        said(lambda data: data.update(group=nested(500))),
+        ("json", TRAIN, "row-001", J),
+    ),
+    "annotations nested too deeply to be compared": (
+        inside("annotations", lambda held: held.update(image=nested(500))),
         ("json", TRAIN, "row-001", J),
     ),
     "a key too many": (
@@ -127,8 +140,8 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
         said(lambda data: data.update(split="val")),
         ("agreement", TRAIN, "row-001", J),
     ),
-    "another row": (
-        said(lambda data: data.update(row=5)),
+    "another sha256 of a raw input": (
+        said(lambda data: data["inputs"]["image"].update(sha256="0" * 64)),
         ("agreement", TRAIN, "row-001", J),
     ),
     "another source key": (

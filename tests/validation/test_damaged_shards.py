@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mmdata.shards.tar import header
 from mmdata.validation.checks import validate
 from tests.validation.damage import (
     INDEX,
@@ -17,13 +20,14 @@ from tests.validation.damage import (
     Named,
     append,
     assert_found,
+    endless,
     exchange,
     indexed,
     rewritten,
     start_of,
     truncate,
 )
-from tests.validation.datasets import flip, overwrite, seal, with_value
+from tests.validation.datasets import flip, overwrite, repack, seal, with_value
 
 J, T = "json", "tokens.npy"
 DAMAGE: dict[str, tuple[Damage, Named]] = {
@@ -32,6 +36,10 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
     "bit in a header further on": (
         lambda out: flip(out / TRAIN, start_of(out, 2, "png") - 500),
         ("blocks", TRAIN, "row-002", "png"),
+    ),
+    "a header that says 8 GiB": (
+        lambda out: (overwrite(out / TRAIN, 0, header("row-000.flac", (1 << 33) - 1)), seal(out)),
+        ("blocks", TRAIN, "row-000", "flac"),
     ),
     "bit in a payload": (lambda out: flip(out / TRAIN, start_of(out, 1, "png") + 99), ("places", TRAIN, "row-001", "png")),
     "bit in a payload, sha256 too": (
@@ -53,6 +61,10 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
     "cut in a header": (
         lambda out: truncate(out, start_of(out, 3, "json") - 100),
         ("members", TRAIN, "row-003", None),
+    ),
+    "cut in a header, the member": (
+        lambda out: truncate(out, start_of(out, 3, "json") - 100),
+        ("places", TRAIN, "row-003", "json"),
     ),
     "cut to nothing": (lambda out: truncate(out, 0), ("places", TRAIN, "row-000", None)),
     "more zeros at the end": (lambda out: append(out, TRAIN, bytes(512)), ("blocks", TRAIN, None, None)),
@@ -98,11 +110,17 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
         lambda out: (out / "index/train-000000.parquet").write_bytes(b"PAR1 no"),
         ("index", INDEX, None, None),
     ),
+    "an index with more rows than any file could hold": (
+        lambda out: (out / INDEX).write_bytes(endless("row")),
+        ("index", INDEX, None, None),
+    ),
     "a bit in an index": (
         lambda out: flip(out / "index/val-000000.parquet", 40),
         ("checksums", "index/val-000000.parquet", None, None),
     ),
     "a shard gone": (lambda out: (out / TRAIN).unlink(), ("files", TRAIN, None, None)),
+    "a shard that is a pipe": (lambda out: ((out / TRAIN).unlink(), os.mkfifo(out / TRAIN)), ("files", TRAIN, None, None)),
+    "an index that is a pipe": (lambda out: ((out / INDEX).unlink(), os.mkfifo(out / INDEX)), ("files", INDEX, None, None)),
     "an index gone": (
         lambda out: (out / "index/train-000000.parquet").unlink(),
         ("files", INDEX, None, None),
@@ -133,6 +151,7 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
         rewritten(".train-000000.tar.7.tmp", "x"),
         ("files", ".train-000000.tar.7.tmp", None, None),
     ),
+    "a foreign file of two lines": (rewritten("a\nb", "x"), ("files", "a\\nb", None, None)),
     "a build left over": (lambda out: (out / ".build").mkdir(), ("files", ".build", None, None)),
 }
 
@@ -168,6 +187,26 @@ def test_shards_are_checked_without_a_description(out: Path) -> None:
     found = {(one.check, one.file, one.record, one.member) for one in validate(out).findings}
     assert ("description", "dataset.json", None, None) in found
     assert ("places", TRAIN, "row-001", "png") in found
+
+
+def test_a_table_that_cannot_be_true_is_not_read(out: Path) -> None:
+    """A few kilobytes may stand for any number of rows: they are counted before one is read."""
+    (out / INDEX).write_bytes(endless("row"))
+    found = [one.message for one in validate(out).findings if one.check == "index"]
+    assert len(found) == 1
+    assert "1000000 rows" in found[0]
+
+
+def test_a_record_without_end_is_not_held_in_memory(out: Path) -> None:
+    """Of the members of one record no more are kept than it may have, and one."""
+    size = 2 << 20
+    repack(out, TRAIN, lambda members: [(f"row-000.x{number:03d}", bytes(size)) for number in range(40)] + members[6:])
+    tracemalloc.start()
+    report = validate(out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ("members", TRAIN, "row-000") in {(one.check, one.file, one.record) for one in report.findings}
+    assert peak < 20 * size
 
 
 @pytest.mark.parametrize("seed", range(6))
