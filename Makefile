@@ -21,10 +21,10 @@ demo: $(INSTALLED)  ## Set up, then run the whole job on the embedded demo corpu
 	$(BIN)/mmdata demo
 
 test: $(INSTALLED)  ## Set up, then run the fast tests.
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
 
 test-all: $(INSTALLED)  ## Set up, then run all tests, those that take minutes included.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 fuzz: $(INSTALLED)  ## Fuzz every reader of hostile input for SECONDS=120 in all; ENGINE=atheris follows the coverage.
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --engine $(ENGINE)

@@ -12,6 +12,7 @@ import click
 
 from mmdata.cli.main import printable
 from mmdata.cli.progress import shown
+from mmdata.engines import ENGINES
 
 if TYPE_CHECKING:
     from mmdata.builder import Outcome
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 @click.command("build")
 @click.argument("recipe")
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--engine", type=click.Choice(ENGINES), default="local", help="Where workers run: on this machine, or on a Ray cluster."
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes; by default one a core. Changes nothing in the result.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N rows of the source.")
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 def command(
     recipe: str,
     out: Path,
+    engine: str,
     workers: int | None,
     settings: tuple[str, ...],
     limit: int | None,
@@ -48,7 +53,7 @@ def command(
 
     Example: mmdata build stamps out/stamps --set source.path=corpus/manifest.jsonl
     """
-    from mmdata.builder import carry_out
+    from mmdata.builder import Options, carry_out
     from mmdata.plan import make_plan
     from mmdata.recipe import Recipe
 
@@ -58,7 +63,7 @@ def command(
         click.echo(json.dumps(_planned(plan)) if as_json else printable(_plan_text(plan, out)))
         return
     with shown() as progress:
-        outcome = carry_out(loaded, out, workers=workers, limit=limit, update=update, progress=progress)
+        outcome = carry_out(loaded, out, Options(workers, engine, limit, update), progress)
     click.echo(json.dumps(_built(outcome)) if as_json else printable(built_text(outcome)))
 
 

@@ -23,7 +23,7 @@ def command(out: Path, *, as_json: bool) -> None:
 
     It takes about two minutes and writes below the folder that --out names; run again, it goes on from what is there.
     """
-    from mmdata.builder import carry_out
+    from mmdata.builder import Options, carry_out
     from mmdata.train.config import load_config
     from mmdata.train.loop import train
     from mmdata.validation.checks import validate
@@ -35,7 +35,7 @@ def command(out: Path, *, as_json: bool) -> None:
 
     say(f"1 of 3: building the demo corpus (mmdata build demo {data})")
     with shown() as progress:
-        outcome = carry_out("demo", data, progress=progress)
+        outcome = carry_out("demo", data, Options(), progress)
     say(built_text(outcome))
     for reject in outcome.dataset.rejects():
         say(f"    {reject['kind']} in {reject['stage']}: {reject['key']}: {reject['reason']}")

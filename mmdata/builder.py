@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from mmdata.changes import Changes, Mode, RawChanges
 from mmdata.dataset import DESCRIPTION, Dataset
 from mmdata.differences import differences
+from mmdata.engines import OpenEngine, engine_named
 from mmdata.engines.base import Tick
-from mmdata.engines.local import LocalEngine, refuse_recursion
+from mmdata.engines.local import refuse_recursion
 from mmdata.errors import DatasetError, TooManyRejectsError
 from mmdata.files import digest_of_json, sha256_of
 from mmdata.fit import Fitted, Fitting
@@ -33,7 +34,8 @@ from mmdata.shard_build import ShardBuild
 from mmdata.shards.index import ShardIndex
 from mmdata.standing import Standing, find_standing, refuse_another
 from mmdata.stock import FileHashes, Stock
-from mmdata.summary import Account, describe, description_file, rejects_file, versions
+from mmdata.summary import Account, describe, description_file, rejects_file
+from mmdata.versions import versions
 
 _log = logging.getLogger("mmdata.build")
 
@@ -56,6 +58,16 @@ def _silent(_: Progress) -> None:
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a build is carried out; see `build`."""
+
+    workers: int | None = None
+    engine: str = "local"
+    limit: int | None = None
+    update: bool = False
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A dataset that is complete, and what was done to one that was there before: None where it is new, or nothing was to do."""
 
@@ -63,11 +75,12 @@ class Outcome:
     changes: Changes | None
 
 
-def build(
+def build(  # noqa: PLR0913 - the options of the command, by name
     recipe: Recipe | Mapping[str, Any] | str | Path,
     out: str | Path,
     *,
     workers: int | None = None,
+    engine: str = "local",
     limit: int | None = None,
     update: bool = False,
     progress: Report = _silent,
@@ -78,12 +91,13 @@ def build(
     With `update`, rows and raw files may have changed since the folder was built: what holds them is made again, what was learned
     is kept, and the folder is then the same as one built from nothing with these artifacts.
 
-    It starts processes that import the calling script; so a script calls it under `if __name__ == "__main__":`.
+    The engine `local` starts processes that import the calling script; so a script calls it under `if __name__ == "__main__":`.
 
     Args:
         recipe: A recipe, its data, its file, or the name of a bundled one.
         out: The folder: new, empty, or left by the same build.
-        workers: Number of processes; by default one a core. It changes nothing in the result.
+        workers: Number of worker processes; by default one a core. It changes nothing in the result.
+        engine: Where they run: `local`, on this machine, or `ray`, on a Ray cluster. It changes nothing in the result either.
         limit: Take only the first rows of the source.
         update: Take over what changed in the source.
         progress: Called a few times a second with how far the build is.
@@ -93,29 +107,23 @@ def build(
         SourceError: The corpus cannot be listed.
         DatasetError: The folder cannot be used, belongs to another build, or raw files changed since it was begun.
         TooManyRejectsError: More rows were rejected than the recipe allows; the folder can be resumed.
+        MissingExtraError: The engine or a stage is not installed.
     """
-    return carry_out(recipe, out, workers=workers, limit=limit, update=update, progress=progress).dataset
+    return carry_out(recipe, out, Options(workers, engine, limit, update), progress).dataset
 
 
 def carry_out(
-    recipe: Recipe | Mapping[str, Any] | str | Path,
-    out: str | Path,
-    *,
-    workers: int | None = None,
-    limit: int | None = None,
-    update: bool = False,
-    progress: Report = _silent,
+    recipe: Recipe | Mapping[str, Any] | str | Path, out: str | Path, options: Options, progress: Report = _silent
 ) -> Outcome:
     """Build as `build` does, and say also what became of a dataset that was there before."""
     refuse_recursion()
+    crew = _Crew(options.workers, engine_named(options.engine))
     loaded = _loaded(recipe)
     _refuse_inside(loaded, Path(out))
-    plan = make_plan(loaded, limit)
+    plan = make_plan(loaded, options.limit)
     if plan.left_out:
         _log.warning("%d files belong to no row, such as %s", len(plan.left_out), plan.left_out[0])
-    return _Build(plan, given_artifacts(loaded), BuildFolder(Path(out)), workers or os.cpu_count() or 1, progress).run(
-        update=update
-    )
+    return _Build(plan, given_artifacts(loaded), BuildFolder(Path(out)), crew, progress).run(update=options.update)
 
 
 def _loaded(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
@@ -132,21 +140,39 @@ def _refuse_inside(recipe: Recipe, out: Path) -> None:
 
 
 @dataclass(frozen=True)
+class _Crew:
+    """Who works: so many workers of an engine, and as many threads here, where files are read, as there are cores for."""
+
+    workers: int | None
+    open_engine: OpenEngine
+
+    @property
+    def threads(self) -> int:
+        """How many threads read files."""
+        cores = os.cpu_count() or 1
+        return min(self.workers or cores, cores)
+
+
+@dataclass(frozen=True)
 class _Build:
     plan: Plan
     given: Mapping[str, bytes]
     folder: BuildFolder
-    workers: int
+    crew: _Crew
     progress: Report
 
     def run(self, *, update: bool) -> Outcome:
         """Leave a complete folder as it is where nothing is to do; else hold it, and do what is."""
         if (description := self.folder.description()) is not None:
             refuse_another(self.plan, self.given, self.folder.out, description, update=update)
-            if not update and not self.folder.work.exists() and not self.folder.damage(description, FileHashes(self.workers)):
+            if (
+                not update
+                and not self.folder.work.exists()
+                and not self.folder.damage(description, FileHashes(self.crew.threads))
+            ):
                 return Outcome(Dataset(self.folder.out), None)
         with self.folder.held(digest_of_json(self.plan.recipe.substance())):
-            hashes = FileHashes(self.workers)
+            hashes = FileHashes(self.crew.threads)
             standing = find_standing(self.plan, self.given, self.folder, hashes, update=update)
             is_done = standing.mode is Mode.REPAIR and not standing.damaged
             changes = None if is_done else self._carry_out(standing, hashes, update=update)
@@ -158,8 +184,8 @@ class _Build:
         folder.keeps_description = mode is Mode.REPAIR
         stock = folder.stock(hashes, standing.damaged)
         known = self._known_rows(stock, standing) if update or standing.description is not None else None
-        raw = RawChanges(folder.out, CorpusFiles(self.plan.recipe, self.workers), mode)
-        with LocalEngine(self.workers, folder.work, self.plan.recipe.limits) as engine:
+        raw = RawChanges(folder.out, CorpusFiles(self.plan.recipe, self.crew.threads), mode)
+        with self.crew.open_engine(self.crew.workers, folder.work, self.plan.recipe.limits) as engine:
             promised = {} if mode is Mode.UPDATE else standing.artifacts
             fitting = Fitting(self.plan, folder, engine, raw, self.given, promised)
             if standing.artifacts:

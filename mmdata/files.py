@@ -62,6 +62,11 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def look_anew(folder: Path) -> None:
+    """Let a network file system ask its server what the folder holds: it may else remember for a while what was not there."""
+    os.close(os.open(folder, os.O_RDONLY))
+
+
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

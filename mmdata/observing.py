@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mmdata.changes import RawChanges
 from mmdata.engines.base import Casualties, Engine, Tick, Watch
-from mmdata.files import digest_of_json, publish, publishing
+from mmdata.files import digest_of_json, look_anew, publish, publishing
 from mmdata.observations import Seen, Sight, nested, retyped
 from mmdata.plan import PlannedRow
 from mmdata.raw import FileDigests
@@ -149,6 +149,7 @@ class Observer:
         self.tick(len(self.rows) - sum(len(task.rows) for task in tasks), 0)
         for _ in self.engine.run(self.job, tasks, self.tick):
             pass
+        look_anew(self.job.folder)
 
 
 def _tasks(rows: Sequence[PlannedRow]) -> list[FitTask]:

@@ -17,7 +17,7 @@ from mmdata.folder import BuildFolder
 from mmdata.plan import Plan
 from mmdata.shards.index import ShardIndex
 from mmdata.stock import FileHashes
-from mmdata.summary import versions
+from mmdata.versions import versions
 
 _log = logging.getLogger("mmdata.build")
 

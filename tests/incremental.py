@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from mmdata.builder import Outcome, carry_out
+from mmdata.builder import Options, Outcome, carry_out
 from mmdata.engines.base import Job, Tick, Unwatched
 from mmdata.files import sha256_of
 from mmdata.limits import Limits
@@ -114,7 +114,7 @@ class Corpus:
     def build(self, out: Path, *, update: bool = False, **changes: Any) -> Outcome:
         """Build the corpus as it is into a folder, with one worker."""
         self.write()
-        return carry_out({**self.data, **changes}, out, workers=1, update=update)
+        return carry_out({**self.data, **changes}, out, Options(workers=1, update=update))
 
 
 def assert_as_new(corpus: Corpus, out: Path, fresh: Path) -> None:

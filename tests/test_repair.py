@@ -30,7 +30,7 @@ Damage = Callable[[Path], object]
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let builds work where they are called."""
-    monkeypatch.setattr("mmdata.builder.LocalEngine", Inline)
+    monkeypatch.setattr("mmdata.engines.local.LocalEngine", Inline)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path]:
     corpus.rows[9]["text"] = ""
     (corpus.folder / "12.png").write_bytes(b"no picture")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmdata.builder.LocalEngine", Inline)
+        patch.setattr("mmdata.engines.local.LocalEngine", Inline)
         corpus.build(folder / "out")
     return corpus, folder / "out"
 

@@ -26,7 +26,7 @@ Edit = Callable[[Corpus], object]
 @pytest.fixture(autouse=True)
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the builds of these tests work where they are called."""
-    monkeypatch.setattr("mmdata.builder.LocalEngine", Inline)
+    monkeypatch.setattr("mmdata.engines.local.LocalEngine", Inline)
 
 
 def replace_text(corpus: Corpus) -> None:
@@ -73,7 +73,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Corpus, P
     """A corpus of 24 rows and its dataset for each recipe; copy them."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmdata.builder.LocalEngine", Inline)
+        patch.setattr("mmdata.engines.local.LocalEngine", Inline)
         for name, changes in RECIPES.items():
             folder = tmp_path_factory.mktemp("update")
             corpus = Corpus.make(folder / "corpus", 24, **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import pickle
 import time
 from collections import deque
@@ -65,17 +66,17 @@ def refuse_recursion() -> None:
 
 
 class LocalEngine:
-    """Up to `workers` processes that carry out tasks; the result does not depend on how many there are.
+    """Up to `workers` processes that carry out tasks, by default one a core; the result does not depend on how many there are.
 
     They start with the first tasks and serve all jobs until the engine is closed; use it in a `with` block.
     """
 
-    def __init__(self, workers: int, work: Path, limits: Limits) -> None:
+    def __init__(self, workers: int | None, work: Path, limits: Limits) -> None:
         """Keep the jobs that workers read, and what they print, in the folder `work`, which must exist.
 
         Several engines may share the folder. What dead workers leave is removed wherever it stands below.
         """
-        self._workers = workers
+        self._workers = workers or os.cpu_count() or 1
         self._work = work
         self._limits = limits
         self._jobs = 0

@@ -29,7 +29,7 @@ from mmdata.engines.ledger import MOST_TRIES
 from mmdata.engines.supervisor import Greeting, News, Site, Supervisor
 from mmdata.errors import MmdataError
 from mmdata.limits import Limits
-from mmdata.summary import versions
+from mmdata.versions import versions
 
 T = TypeVar("T")
 

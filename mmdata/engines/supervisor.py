@@ -15,7 +15,7 @@ from mmdata.engines.base import Job
 from mmdata.engines.local import LocalEngine
 from mmdata.files import process_name
 from mmdata.limits import Limits
-from mmdata.summary import versions
+from mmdata.versions import versions
 
 _SECONDS_BETWEEN_NEWS = 1.0
 

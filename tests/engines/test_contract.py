@@ -17,7 +17,7 @@ from mmdata.limits import Limits
 from tests.engines.jobs import Count, Job
 
 pytestmark = pytest.mark.xdist_group("ray")
-LIMITS = Limits(seconds=10)
+LIMITS = Limits(seconds=5)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_every_task_is_yielded_once_in_any_number_of_jobs(engine: Engine, folder
     [
         ("die", "Reject(kind='error', reason='worker process died', detail='it ended itself with status 7')"),
         ("grow", "Reject(kind='error', reason='memory exhausted', detail='a worker took more than limits.memory allows')"),
-        ("hang", "Reject(kind='error', reason='took longer than limits.seconds', detail='10 seconds')"),
+        ("hang", "Reject(kind='error', reason='took longer than limits.seconds', detail='5 seconds')"),
     ],
 )
 def test_a_fatal_row_costs_itself_alone(engine: Engine, folder: Path, task: str, says: str) -> None:

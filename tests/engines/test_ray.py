@@ -16,7 +16,7 @@ from mmdata.engines.ray import RayEngine, refuse_other_versions
 from mmdata.engines.supervisor import Greeting
 from mmdata.errors import MmdataError
 from mmdata.limits import Limits
-from mmdata.summary import versions
+from mmdata.versions import versions
 from tests.engines.jobs import Count, Job
 
 pytestmark = pytest.mark.xdist_group("ray")
