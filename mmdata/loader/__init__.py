@@ -10,13 +10,25 @@ if TYPE_CHECKING:
     from mmdata.loader.options import LoaderOptions, Ranks
     from mmdata.loader.order import Order
     from mmdata.loader.records import ShardedRecords
-    from mmdata.loader.schedule import Schedule, StepSampler
+    from mmdata.loader.schedule import ByCount, Schedule, StepSampler
     from mmdata.loader.substitution import Substitution
 
-__all__ = ["Batch", "Loader", "LoaderOptions", "Order", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution"]
+__all__ = [
+    "Batch",
+    "ByCount",
+    "Loader",
+    "LoaderOptions",
+    "Order",
+    "Ranks",
+    "Schedule",
+    "ShardedRecords",
+    "StepSampler",
+    "Substitution",
+]
 
 _MODULES = {
     "Batch": "batch",
+    "ByCount": "schedule",
     "Loader": "loader",
     "LoaderOptions": "options",
     "Order": "order",

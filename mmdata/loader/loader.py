@@ -6,6 +6,7 @@ import logging
 import os
 import weakref
 from collections.abc import Generator, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from mmdata.loader.options import LoaderOptions, Ranks
 from mmdata.loader.order import Order
 from mmdata.loader.pipeline import Pipeline, Prepared
 from mmdata.loader.records import ShardedRecords
-from mmdata.loader.schedule import Place, Schedule
+from mmdata.loader.schedule import START, ByCount, Schedule
 from mmdata.loader.state import Identity
 from mmdata.loader.substitution import Ledger, Substitution
 
@@ -63,7 +64,7 @@ class Loader:
         dataset = out if isinstance(out, Dataset) else Dataset(out)
         self._records = ShardedRecords(dataset, split, options)
         order = Order(self._records.counts, seed, window=options.window, shuffle=options.shuffle)
-        self.schedule = Schedule(order, batch_size, Ranks.of(rank, world_size, environment), options.last)
+        self.schedule = Schedule(order, ByCount(batch_size, options.last), Ranks.of(rank, world_size, environment))
         self.identity = Identity(
             dataset.checksum, split, seed, batch_size, window=options.window, shuffle=options.shuffle, last=options.last
         )
@@ -71,7 +72,8 @@ class Loader:
         self._pipeline = Pipeline(self._records, self.schedule, self._transfer)
         self._threads, self._prefetch = options.thread_count(environment), options.prefetch
         self._ledger = Ledger(logging.getLogger("mmdata.loader"))
-        self._next = Place(0, 0)
+        self._next = START
+        self._digest = lru_cache(2)(order.digest)
         self._running: Generator[Prepared] | None = None
         self._stop: weakref.finalize[..., Loader] | None = None
 
@@ -81,7 +83,7 @@ class Loader:
         return tuple(self._ledger.entries)
 
     def __len__(self) -> int:
-        return self.schedule.steps
+        return self.schedule.steps(self._next.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._next.epoch
@@ -105,7 +107,7 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the batch yielded last: a few numbers and strings, the same on every rank."""
-        return self.identity.state(self._next)
+        return self.identity.state(self._next, self._digest(self._next.epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on after the batch that was yielded last when the state was taken; ranks and threads may be others.
@@ -113,7 +115,7 @@ class Loader:
         Raises ConfigError, with each difference on a line, for a state of another dataset, split, seed, batch size, window,
         shuffle or last.
         """
-        self._next = self.identity.restored(state, len(self))
+        self._next = self.identity.restored(state, self.schedule)
         self.close()
 
     def close(self) -> None:

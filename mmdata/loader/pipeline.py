@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import torch
@@ -53,15 +54,16 @@ class Pipeline:
             stack.callback(decoders.shutdown, cancel_futures=True)  # first: the collator waits for the decoders
             for place in places:
                 rows = self._schedule.rows(place)
-                parts = [decoders.submit(self._read, part) for part in _parts(rows)]
+                parts = [decoders.submit(self._read, rows, part) for part in _parts(rows)]
                 pending.append(collator.submit(self._prepare, rows, parts))
                 if len(pending) > prefetch:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
 
-    def _read(self, slots: list[Slot]) -> list[Read]:
-        return [read_or_substitute(self._records, self._schedule.order, slot) for slot in slots]
+    def _read(self, rows: Rows, slots: list[Slot]) -> list[Read]:
+        substitutes = partial(self._schedule.substitutes, rows)
+        return [read_or_substitute(self._records, substitutes, slot) for slot in slots]
 
     def _prepare(self, rows: Rows, parts: list[Future[list[Read]]]) -> Prepared:
         read = list(chain.from_iterable(part.result() for part in parts))

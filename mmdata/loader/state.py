@@ -8,9 +8,9 @@ from typing import Any
 
 from mmdata.errors import ConfigError
 from mmdata.loader.options import Last
-from mmdata.loader.schedule import Place
+from mmdata.loader.schedule import Place, Schedule
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever the order changes: an old state would then mean other records."""
 
 
@@ -27,25 +27,27 @@ class Identity:
     last: Last
     format: int = FORMAT
 
-    def state(self, place: Place) -> dict[str, Any]:
-        """Return the state whose next step is `place`, as plain data."""
-        return {**asdict(self), "epoch": place.epoch, "step": place.step}
+    def state(self, place: Place, order: str) -> dict[str, Any]:
+        """Return the state whose next step is `place`, as plain data; `order` is the digest of its epoch's order."""
+        return {**asdict(self), "order": order, **asdict(place)}
 
-    def restored(self, state: Mapping[str, Any], steps: int) -> Place:
-        """Return the next step of a state. Raises ConfigError, with every difference, for the state of another loader.
+    def restored(self, state: Mapping[str, Any], schedule: Schedule) -> Place:
+        """Return the next step of a state. Raises ConfigError, with every difference, for the state of another loader."""
+        self._refuse([(field.name, state.get(field.name), getattr(self, field.name)) for field in fields(self)])
+        place = _place(state)
+        if place is None or not schedule.has(place):
+            found = ", ".join(f"{field.name} {state.get(field.name)!r}" for field in fields(Place))
+            raise ConfigError(f"the state is damaged: there is no step at {found}; take another checkpoint")
+        self._refuse([("order", state.get("order"), schedule.order.digest(place.epoch))])
+        return place
 
-        `steps` is the number of steps of an epoch.
-        """
-        differences = [
-            f"  {field.name}: {state.get(field.name)!r} in the state, {getattr(self, field.name)!r} here"
-            for field in fields(self)
-            if state.get(field.name) != getattr(self, field.name)
-        ]
-        if differences:
-            raise ConfigError(
-                "\n".join(["the state is of another loader; make one with the settings of the state:", *differences])
-            )
-        epoch, step = state.get("epoch"), state.get("step")
-        if not (isinstance(epoch, int) and isinstance(step, int) and epoch >= 0 and 0 <= step < steps):
-            raise ConfigError(f"the state is damaged: epoch {epoch!r}, step {step!r}, but an epoch has {steps} steps")
-        return Place(epoch, step)
+    def _refuse(self, compared: list[tuple[str, Any, Any]]) -> None:
+        different = [f"  {name}: {held!r} in the state, {here!r} here" for name, held, here in compared if held != here]
+        if different:
+            raise ConfigError("\n".join(["the state is of another loader; make one with the settings of the state:", *different]))
+
+
+def _place(state: Mapping[str, Any]) -> Place | None:
+    """Return the place in a state, None where it is none."""
+    numbers = [number for field in fields(Place) if type(number := state.get(field.name)) is int]
+    return Place(*numbers) if len(numbers) == len(fields(Place)) else None

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError, DatasetError
-from mmdata.loader import Loader, LoaderOptions, Order, Ranks, Schedule, ShardedRecords, StepSampler
+from mmdata.loader import ByCount, Loader, LoaderOptions, Order, Ranks, Schedule, ShardedRecords, StepSampler
 from mmdata.loader.batch import Batch
 from mmdata.loader.options import Last
 from mmdata.loader.testing import assert_equal_after_restore, assert_equal_batches, stream
@@ -140,11 +140,12 @@ def test_the_state_speaks_of_what_was_yielded(shared: Path) -> None:
 
 def test_the_state_is_a_few_plain_values(shared: Path) -> None:
     """The state is small, and JSON keeps it."""
-    state = Loader(shared, batch_size=12, seed=3).state_dict()
+    loader = Loader(shared, batch_size=12, seed=3)
+    state = loader.state_dict()
     assert json.loads(json.dumps(state)) == state
     assert state == {
         "dataset": Dataset(shared).checksum, "split": "train", "seed": 3, "batch_size": 12, "window": 8, "shuffle": True,
-        "last": "drop", "format": 1, "epoch": 0, "step": 0,
+        "last": "drop", "format": 2, "order": loader.schedule.order.digest(0), "epoch": 0, "step": 0, "position": 0,
     }  # fmt: skip
 
 
@@ -170,7 +171,16 @@ def test_the_state_of_another_loader_is_refused_with_every_difference(shared: Pa
     assert other.state_dict() == before
 
 
-@pytest.mark.parametrize("change", [{"epoch": -1}, {"step": 3}, {"step": "1"}, {"epoch": None}])
+def test_a_state_of_another_order_is_refused(shared: Path) -> None:
+    """Where the order of the state's epoch is not the one here, going on would mean other records."""
+    loader = Loader(shared, batch_size=12)
+    with pytest.raises(ConfigError, match=r"order: '0123456789abcdef' in the state, '[0-9a-f]{16}' here"):
+        loader.load_state_dict({**loader.state_dict(), "order": "0123456789abcdef"})
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": -1}, {"step": 3, "position": 36}, {"step": 1}, {"position": 12}, {"step": "1"}, {"epoch": None}]
+)
 def test_a_damaged_state_is_refused(shared: Path, change: dict[str, Any]) -> None:
     """A step that no epoch has is refused."""
     loader = Loader(shared, batch_size=12)
@@ -202,7 +212,7 @@ def test_a_closed_loader_can_be_used_again(shared: Path) -> None:
 def test_a_plain_dataloader_gives_the_same_batches(shared: Path, workers: int) -> None:
     """The records, the sampler and the collation work under torch's own loader, with and without processes."""
     records = ShardedRecords(shared)
-    schedule = Schedule(Order(records.counts, 2, window=3), 8, Ranks(1, 2))
+    schedule = Schedule(Order(records.counts, 2, window=3), ByCount(8), Ranks(1, 2))
     plain: DataLoader[Batch] = DataLoader(
         records,  # type: ignore[arg-type]  # a sequence, not a subclass of torch's Dataset
         batch_sampler=StepSampler(schedule),

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from itertools import permutations
+from itertools import islice, permutations
 
 import numpy as np
 import pytest
@@ -63,6 +63,29 @@ def test_the_order_is_pinned() -> None:
     order = Order([3, 2, 4], seed=7, window=2)
     assert everything(order, 0) == [(1, 0), (0, 0), (0, 1), (0, 2), (1, 1), (2, 3), (2, 2), (2, 0), (2, 1)]
     assert order.locate(2, [8, 0])[0].tolist() == [1, 2]
+
+
+def test_the_digest_of_an_order_is_pinned_and_tells_orders_apart() -> None:
+    """It never changes, for a large order as well, and every seed, epoch, window and count has another."""
+    counts = 500 + np.arange(3000) % 1001
+    assert Order(counts, 1).digest(2) == "da46c32ee0da4d8e"
+    changed = counts.copy()
+    changed[-1] += 1
+    orders = [Order(counts, 1), Order(counts, 2), Order(counts, 1, window=9), Order(changed, 1), Order(counts, 1, shuffle=False)]
+    assert len({order.digest(epoch) for order in orders[:-1] for epoch in (2, 3)} | {orders[-1].digest(2)}) == 9
+
+
+def test_shards_come_up_in_the_order_of_their_windows() -> None:
+    """From a position on, shards are named before their first record is due, those of its window at once, through epochs."""
+    order = Order([4, 0, 3, 5, 2, 6], 3, window=2)
+    upcoming = list(islice(order.upcoming(1, 7), 40))
+    draws = [draw for draw, _ in upcoming]
+    assert draws == sorted(draws)
+    assert draws[0] == 27
+    for epoch, position in ((1, 7), (1, 19), (2, 0), (2, 11), (3, 19)):
+        shard = int(order.locate(epoch, [position])[0][0])
+        draw = epoch * 20 + position
+        assert shard in [found for begin, found in upcoming if draw - 20 < begin <= draw]
 
 
 def test_a_window_mixes_its_shards_and_no_others() -> None:
