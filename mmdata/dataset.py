@@ -87,6 +87,10 @@ class Dataset:
         except (KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{self.path / DESCRIPTION}: not as a build writes it ({error!r})") from error
 
+    def __reduce__(self) -> tuple[type[Dataset], tuple[Path]]:
+        """Open the folder anew in another process, rather than send the whole description there."""
+        return type(self), (self.path,)
+
     @property
     def checksum(self) -> str:
         """The sha256 that stands for the whole dataset: it covers the sha256 of every file."""
@@ -106,9 +110,9 @@ class Dataset:
             raise DatasetError(f"{self.path}: there is no split {split!r}; it has {has}")
         return found
 
-    def index(self, shard: Shard) -> ShardIndex:
-        """Read the index of a shard."""
-        index = ShardIndex.read(self.path / shard.index_file)
+    def index(self, shard: Shard, columns: list[str] | None = None) -> ShardIndex:
+        """Read the index of a shard, or only these columns of it."""
+        index = ShardIndex.read(self.path / shard.index_file, columns)
         if len(index) != shard.records:
             raise DatasetError(f"{shard.index_file}: {len(index)} rows, but the dataset has {shard.records} records there")
         return index

@@ -10,7 +10,7 @@ from one version of the library to the next, and a saved position would then mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,11 @@ def mixed(words: Words) -> Words:
     words = (words ^ (words >> _SHIFTS[0])) * _FACTORS[0]
     words = (words ^ (words >> _SHIFTS[1])) * _FACTORS[1]
     return words ^ (words >> _SHIFTS[2])
+
+
+def permutation(count: int, key: int) -> Integers:
+    """Return the permutation of [0, count) that a 64-bit key names, int64 [count]."""
+    return np.argsort(mixed(np.uint64(key) + mixed(np.arange(count, dtype=np.uint64))), kind="stable").astype(np.int64)
 
 
 def permuted(values: Words, sizes: Words, keys: Words) -> Words:
@@ -89,7 +94,7 @@ def _feistel(values: Words, bits: Words, round_keys: Words) -> Words:
     return (left << wide) | right
 
 
-class RecordOrder(Protocol):
+class RecordOrder(Hashable, Protocol):
     """An order of records: a pure function from epoch and position to a shard and a record in it, for threads to share."""
 
     @property
@@ -106,8 +111,11 @@ class RecordOrder(Protocol):
     def indices(self, epoch: int, positions: Sequence[int] | Integers) -> Integers:
         """Return the number of each position's record, int64 [n], counting through all shards as they stand in the dataset."""
 
-    def substitute(self, epoch: int, position: int, attempt: int) -> int:
-        """Return the position that stands in where this one cannot be read, for attempt 0, 1, … in turn."""
+    def substitute(self, epoch: int, position: int, attempt: int) -> tuple[int, int] | None:
+        """Return the shard and record that stand in where a position cannot be read, for attempt 0, 1, … in turn.
+
+        None where there is no other record.
+        """
 
     def upcoming(self, epoch: int, position: int) -> Iterator[tuple[int, int]]:
         """Yield (draw, shard) for every shard as it comes into use from a position on, through the epochs, without end.
@@ -144,13 +152,13 @@ class Order:
     """
 
     def __init__(self, counts: Sequence[int] | Integers, seed: int, *, window: int = 8, shuffle: bool = True) -> None:
-        self._counts = np.array(counts, dtype=np.int64)
-        self._counts.setflags(write=False)
-        if self._counts.ndim != 1 or (self._counts < 0).any() or not self._counts.sum():
+        self.counts = np.array(counts, dtype=np.int64)
+        self.counts.setflags(write=False)
+        if self.counts.ndim != 1 or (self.counts < 0).any() or not self.counts.sum():
             raise ValueError("an order needs the record counts of at least one shard that is not empty")
         if window < 1:
             raise ValueError(f"a window is at least one shard, not {window}")
-        self.records = int(self._counts.sum())
+        self.records = int(self.counts.sum())
         self.seed, self.window, self.shuffle = seed, window, shuffle
         self._layouts: dict[int, _Layout] = {}
 
@@ -170,24 +178,26 @@ class Order:
     def indices(self, epoch: int, positions: Sequence[int] | Integers) -> Integers:
         """Return the number of each position's record, int64 [n], counting through all shards as they stand in the dataset."""
         shards, records = self.locate(epoch, positions)
-        return (np.cumsum(self._counts) - self._counts)[shards] + records
+        return (np.cumsum(self.counts) - self.counts)[shards] + records
 
-    def substitute(self, epoch: int, position: int, attempt: int) -> int:
-        """Return the position that stands in where this one cannot be read, for attempt 0, 1, … in turn.
+    def substitute(self, epoch: int, position: int, attempt: int) -> tuple[int, int] | None:
+        """Return the shard and record that stand in where a position cannot be read, for attempt 0, 1, … in turn.
 
-        It is never the position itself: first others of its window, after `ATTEMPTS_IN_WINDOW` any of the epoch. Raises
-        ValueError where the epoch has no other.
+        They are never those of the position itself: first others of its window, after `ATTEMPTS_IN_WINDOW` any of the epoch.
+        None where there is no other record.
         """
         self._checked([position])
         if self.records == 1:
-            raise ValueError("the only record has no substitute")
+            return None
         starts = self._layout(epoch).window_starts
         window = int(np.searchsorted(starts, position, side="right")) - 1
         start, end = int(starts[window]), int(starts[window + 1])
         if end - start == 1 or attempt >= ATTEMPTS_IN_WINDOW:
             start, end = 0, self.records
         draw = int.from_bytes(digest_of(self.seed, "substitute", epoch, position, attempt, size=8), "little")
-        return start + (position - start + 1 + draw % (end - start - 1)) % (end - start)
+        other = start + (position - start + 1 + draw % (end - start - 1)) % (end - start)
+        shards, records = self.locate(epoch, [other])
+        return int(shards[0]), int(records[0])
 
     def upcoming(self, epoch: int, position: int) -> Iterator[tuple[int, int]]:
         """Yield (draw, shard) for every shard as its window comes up, through the epochs; see `RecordOrder`."""
@@ -197,7 +207,7 @@ class Order:
             for window in range(first, len(layout.window_starts) - 1):
                 draw = epoch * self.records + max(position, int(layout.window_starts[window]))
                 shards = layout.shards[window * self.window : (window + 1) * self.window]
-                yield from ((draw, shard) for shard in shards[self._counts[shards] > 0].tolist())
+                yield from ((draw, shard) for shard in shards[self.counts[shards] > 0].tolist())
             epoch, position = epoch + 1, 0
 
     def digest(self, epoch: int) -> str:
@@ -228,9 +238,9 @@ class Order:
 
     def _new_layout(self, epoch: int) -> _Layout:
         key = int.from_bytes(digest_of(self.seed, "order", epoch, size=8), "little")
-        shards = np.arange(len(self._counts), dtype=np.int64)
+        shards = np.arange(len(self.counts), dtype=np.int64)
         if self.shuffle:
-            shards = np.argsort(mixed(np.uint64(key) + mixed(shards.astype(np.uint64))), kind="stable").astype(np.int64)
-        starts = np.concatenate([[0], np.cumsum(self._counts[shards])]).astype(np.int64)
+            shards = permutation(len(shards), key)
+        starts = np.concatenate([[0], np.cumsum(self.counts[shards])]).astype(np.int64)
         firsts = np.arange(0, len(shards), self.window)
         return _Layout(key, shards, starts, np.append(starts[firsts], self.records))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.dataset import Dataset
-from mmdata.errors import ConfigError
 from mmdata.loader.batch import Batch, collate, widened
+from mmdata.loader.collection import Collection, Readable
 from mmdata.loader.decoding import decoder_of
 from mmdata.loader.example import Example
 from mmdata.loader.options import LoaderOptions
@@ -27,15 +25,15 @@ class ShardedRecords:
     here. Raises DatasetError for a folder that cannot be used, ConfigError for a field that it does not have.
     """
 
-    def __init__(self, dataset: Dataset | str | Path, split: str = "train", options: LoaderOptions = _EVERYTHING) -> None:
-        dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
-        members = _members(dataset, options.fields)
-        self.types: dict[str, FieldType] = {name: dataset.schema.fields[name] for name in members.values()}
+    def __init__(self, out: Readable | Collection, split: str = "train", options: LoaderOptions = _EVERYTHING) -> None:
+        collection = Collection.of(out).select(options.fields)
+        members = collection.members
+        self.types: Mapping[str, FieldType] = collection.fields
         self._decoders = {
             extension: (name, decoder_of(extension, self.types[name], options)) for extension, name in members.items()
         }
         # Reading ahead goes from one window into the next; a few more are for substitutes.
-        self._files = ShardFiles(dataset, split, tuple(members), capacity=2 * options.window + 8)
+        self._files = ShardFiles(collection, split, len(collection.datasets) * (2 * options.window + 8))
         self.counts: NDArray[np.int64] = self._files.counts
         self._ends = np.cumsum(self.counts)
 
@@ -62,15 +60,3 @@ class ShardedRecords:
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Return the batch of these records, for the `collate_fn` of a `DataLoader`; it does not know its epoch and step."""
         return widened(collate(examples, self.types), self.types)
-
-
-def _members(dataset: Dataset, fields: Sequence[str] | None) -> dict[str, str]:
-    """Return the wanted fields by the extension of their members."""
-    unknown = [name for name in fields or () if name not in dataset.schema.fields]
-    if unknown:
-        known = ", ".join(dataset.schema.fields)
-        raise ConfigError(f"fields: the dataset has no {', '.join(unknown)}; its fields are {known}")
-    members = {extension: name for extension, name in dataset.members.items() if fields is None or name in fields}
-    if not members:
-        raise ConfigError(f"fields: none is named; the fields of the dataset are {', '.join(dataset.schema.fields)}")
-    return members

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, count
+from itertools import count, takewhile
 from typing import Protocol
 
 import numpy as np
@@ -42,24 +42,49 @@ START = Place(0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
+class PackedRows:
+    """The `count` rows that the token sequences of records share: the row of each, ascending, and its length, int64 [n] both."""
+
+    count: int
+    rows: Integers
+    lengths: Integers
+
+    def part(self, ranks: Ranks) -> tuple[slice, PackedRows]:
+        """Return which of the records are a rank's, and its rows, counted from 0."""
+        count = self.count // ranks.world_size
+        start, end = np.searchsorted(self.rows, [ranks.rank * count, (ranks.rank + 1) * count]).tolist()
+        return slice(start, end), PackedRows(count, self.rows[start:end] - ranks.rank * count, self.lengths[start:end])
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """A step of all ranks together: it takes the positions from its beginning up to `end`.
 
-    `positions` int64 [n] are in the order of the ranks, and `padding` bool [n] marks those that only fill the batch. Where
-    records are packed, `rows` int64 [n] has the row of each, ascending, and `row_count` how many rows there are; without, each
-    record is a row. `room`, int64 [kinds], is the size that a record may have at most, None where it may have any.
+    `positions` int64 [n] are in the order of the ranks, and `padding` bool [n] marks those that only fill the batch. `packed` is
+    there where records share rows; without, each is a row. `room`, int64 [kinds], is the size that a record may have at most,
+    None where it may have any.
     """
 
     end: int
     positions: Integers
     padding: NDArray[np.bool_]
-    rows: Integers | None = None
-    row_count: int = 0
+    packed: PackedRows | None = None
     room: Integers | None = None
+
+    def part(self, ranks: Ranks) -> tuple[slice, PackedRows | None]:
+        """Return which of the positions are a rank's, and its rows where records are packed."""
+        if self.packed is not None:
+            return self.packed.part(ranks)
+        count = len(self.positions) // ranks.world_size
+        return slice(ranks.rank * count, (ranks.rank + 1) * count), None
 
 
 class Cut(Protocol):
     """Where the steps of an epoch end. Every method is a pure function of the order, the epoch and the position."""
+
+    @property
+    def multiple(self) -> int:
+        """The number that every step's records are a multiple of."""
 
     def check(self, order: RecordOrder, ranks: Ranks) -> None:
         """Raise ConfigError where the steps cannot be divided among the ranks, or an epoch would have no step."""
@@ -83,6 +108,11 @@ class ByCount:
 
     batch_size: int
     last: Last = "drop"
+
+    @property
+    def multiple(self) -> int:
+        """The number that every step's records are a multiple of."""
+        return self.batch_size
 
     def check(self, order: RecordOrder, ranks: Ranks) -> None:
         """Raise ConfigError where the batch cannot be divided among the ranks, or an epoch would have no step."""
@@ -114,6 +144,14 @@ class ByCount:
         return
 
 
+def count_steps(cut: Cut, order: RecordOrder, epoch: int) -> int:
+    """Return the number of steps of an epoch, one after the other."""
+    steps, position = 0, 0
+    while (step := cut.step(order, epoch, position)) is not None:
+        steps, position = steps + 1, step.end
+    return steps
+
+
 def check_divisible(name: str, size: int, world_size: int) -> None:
     """Raise ConfigError, saying what would fit, unless this many can be divided equally among the ranks."""
     if size < 1:
@@ -127,7 +165,7 @@ def check_divisible(name: str, size: int, world_size: int) -> None:
 class Rows:
     """One rank's part of a step: positions in the epoch, shard and record of each (int64 [n]), and which are padding.
 
-    Where records are packed, `rows` int64 [n] has the row of each in this rank's `row_count` rows. `step` is the whole step.
+    `packed` are this rank's rows, where records are packed. `step` is the whole step.
     """
 
     place: Place
@@ -136,8 +174,7 @@ class Rows:
     records: Integers
     padding: NDArray[np.bool_]
     step: Step
-    rows: Integers | None = None
-    row_count: int = 0
+    packed: PackedRows | None = None
 
 
 class Schedule:
@@ -180,36 +217,33 @@ class Schedule:
     def rows(self, place: Place) -> Rows:
         """Return what this rank reads in a step. Raises IndexError for a step that the epoch does not have."""
         step = self._at(place)
-        part, rows, row_count = self._part(step)
+        part, packed = step.part(self.ranks)
         positions = step.positions[part]
         shards, records = self.order.locate(place.epoch, positions)
-        return Rows(place, positions, shards, records, step.padding[part], step, rows, row_count)
+        return Rows(place, positions, shards, records, step.padding[part], step, packed)
 
     def indices(self, place: Place) -> Integers:
         """Return the same rows as numbers of records, int64 [n], counted through all shards of the split."""
         step = self._at(place)
-        return self.order.indices(place.epoch, step.positions[self._part(step)[0]])
+        return self.order.indices(place.epoch, step.positions[step.part(self.ranks)[0]])
 
     def substitutes(self, rows: Rows, position: int) -> Iterator[tuple[int, int]]:
         """Yield the shard and record of those that may stand in for the record of a position, the best first.
 
         In a planned batch they are no larger than the step has room for; after others, records of the step itself come.
         """
-        epoch, step = rows.place.epoch, rows.step
-        if self.order.records == 1:
-            return
-        if step.room is None:
-            positions: Iterator[int] = (self.order.substitute(epoch, position, attempt) for attempt in count())
-        else:
-            elsewhere = (self.order.substitute(epoch, position, attempt) for attempt in range(_FITTING_ATTEMPTS))
-            fitting = (found for found in elsewhere if self._fits(epoch, found, step.room))
-            positions = chain(fitting, (int(other) for other in step.positions if other != position))
-        for found in positions:
-            shards, records = self.order.locate(epoch, [found])
+        epoch, room = rows.place.epoch, rows.step.room
+        attempts = count() if room is None else range(_FITTING_ATTEMPTS)
+        for found in takewhile(bool, (self.order.substitute(epoch, position, attempt) for attempt in attempts)):
+            assert found is not None  # `takewhile` ends where there is no other record
+            if room is None or self._fits(found, room):
+                yield found
+        for other in rows.step.positions[rows.step.positions != position].tolist():
+            shards, records = self.order.locate(epoch, [other])
             yield int(shards[0]), int(records[0])
 
-    def _fits(self, epoch: int, position: int, room: Integers) -> bool:
-        sizes = self.cut.sizes(*self.order.locate(epoch, [position]))
+    def _fits(self, found: tuple[int, int], room: Integers) -> bool:
+        sizes = self.cut.sizes(np.array([found[0]]), np.array([found[1]]))
         return sizes is None or bool((sizes[0] <= room).all())
 
     def _at(self, place: Place) -> Step:
@@ -217,16 +251,6 @@ class Schedule:
         if place.position < 0 or step is None or not self.cut.agrees(place.step, place.position):
             raise IndexError(f"epoch {place.epoch} has no step {place.step} at position {place.position}")
         return step
-
-    def _part(self, step: Step) -> tuple[slice, Integers | None, int]:
-        """Return which of the step's positions are this rank's, and where they are packed, the row of each and the rows."""
-        rank, world_size = self.ranks.rank, self.ranks.world_size
-        if step.rows is None:
-            part = len(step.positions) // world_size
-            return slice(rank * part, (rank + 1) * part), None, 0
-        part = step.row_count // world_size
-        start, end = np.searchsorted(step.rows, [rank * part, (rank + 1) * part]).tolist()
-        return slice(start, end), step.rows[start:end] - rank * part, part
 
 
 class StepSampler:

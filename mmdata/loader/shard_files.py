@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from mmdata.dataset import Dataset, Shard
 from mmdata.errors import DatasetError, RecordError
+from mmdata.loader.collection import Collection
 from mmdata.loader.recent import Recent
-from mmdata.schema import Schema
 
 OPEN_FILES = 128
 """Shards held open at most; far below the 1024 file descriptors that a process usually may have."""
@@ -43,7 +44,8 @@ class ShardPlaces:
     @classmethod
     def read(cls, dataset: Dataset, shard: Shard, extensions: Sequence[str]) -> ShardPlaces:
         """Read the index of a shard. Raises DatasetError where it is missing, damaged, or points outside of the shard."""
-        table = dataset.index(shard).table
+        parts = [f"{extension}.{part}" for extension in extensions for part in ("offset", "size", "crc32")]
+        table = dataset.index(shard, ["key", *parts, *(f"metadata.{name}" for name in dataset.schema.metadata)]).table
         offsets, sizes, checksums = (
             np.stack([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], axis=1)
             for part in ("offset", "size", "crc32")
@@ -79,27 +81,29 @@ class _OpenFile:
 
 
 class ShardFiles:
-    """The payloads of some members of the shards of one split; threads may share it, and it can be pickled.
+    """The payloads of the members of a collection's shards of one split; threads may share it, and it can be pickled.
 
+    Shards are counted through the datasets in turn. What a dataset does not have is empty, or None, in its records.
     It holds the indexes of the `capacity` shards and the files of the `OPEN_FILES` shards used last.
     """
 
-    def __init__(self, dataset: Dataset, split: str, extensions: Sequence[str], capacity: int) -> None:
-        self._arguments = (str(dataset.path), split, tuple(extensions), capacity)
-        self._dataset = dataset
-        self._shards = dataset.shards_of(split)
-        self._extensions = tuple(extensions)
+    def __init__(self, collection: Collection, split: str, capacity: int) -> None:
+        self._arguments = (collection, split, capacity)
+        shards = collection.shards_of(split)
+        self._shards = tuple(chain.from_iterable(shards))
+        self._ends = np.cumsum([len(part) for part in shards])
+        self._datasets = collection.datasets
+        self._extensions = [
+            tuple(extension for extension in collection.members if extension in dataset.members) for dataset in self._datasets
+        ]
+        self._no_payloads = dict.fromkeys(collection.members, memoryview(b""))
+        self._no_metadata = dict.fromkeys(collection.metadata)
         self._places = Recent(self._read_places, capacity)
         self._files = Recent(self._open, OPEN_FILES)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Open the dataset anew in the other process: file descriptors and locks stay behind."""
-        return _reopened, self._arguments
-
-    @property
-    def schema(self) -> Schema:
-        """The schema of the dataset."""
-        return self._dataset.schema
+        """Open the files anew in the other process: file descriptors and locks stay behind."""
+        return type(self), self._arguments
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -121,11 +125,16 @@ class ShardFiles:
         places = self._indexed(shard)
         key = places.keys[record].as_py()
         payloads = self._fetch(shard, places.offsets[record].tolist(), places.sizes[record].tolist())
-        for extension, payload, checksum in zip(self._extensions, payloads, places.checksums[record].tolist(), strict=True):
+        extensions = self._extensions[self._source(shard)]
+        for extension, payload, checksum in zip(extensions, payloads, places.checksums[record].tolist(), strict=True):
             if zlib.crc32(payload) != checksum:
                 raise RecordError("payload is damaged", f"{places.name}: the crc32 of {key}.{extension} differs")
         metadata = {name: column[record].as_py() for name, column in places.metadata.items()}
-        return Raw(key, dict(zip(self._extensions, payloads, strict=True)), metadata)
+        found = dict(zip(extensions, payloads, strict=True))
+        return Raw(key, {**self._no_payloads, **found}, {**self._no_metadata, **metadata})
+
+    def _source(self, shard: int) -> int:
+        return int(np.searchsorted(self._ends, shard, side="right"))
 
     def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
         """Read members that stand together at once: the members of a record follow each other in the tar."""
@@ -162,14 +171,11 @@ class ShardFiles:
             raise RecordError("shard cannot be opened", f"{self._shards[shard].file}: {error.strerror}") from error
 
     def _read_places(self, shard: int) -> ShardPlaces:
-        return ShardPlaces.read(self._dataset, self._shards[shard], self._extensions)
+        source = self._source(shard)
+        return ShardPlaces.read(self._datasets[source], self._shards[shard], self._extensions[source])
 
     def _open(self, shard: int) -> _OpenFile:
-        return _OpenFile(self._dataset.path / self._shards[shard].file)
-
-
-def _reopened(path: str, split: str, extensions: tuple[str, ...], capacity: int) -> ShardFiles:
-    return ShardFiles(Dataset(path), split, extensions, capacity)
+        return _OpenFile(self._datasets[self._source(shard)].path / self._shards[shard].file)
 
 
 def _runs(offsets: list[int], sizes: list[int]) -> list[list[int]]:

@@ -76,10 +76,11 @@ class ShardIndex:
         self.info = info
 
     @classmethod
-    def read(cls, path: Path) -> ShardIndex:
-        """Read an index file. Raises DatasetError where it is missing or damaged."""
+    def read(cls, path: Path, columns: list[str] | None = None) -> ShardIndex:
+        """Read an index file, or only these columns of it. Raises DatasetError where it is missing or damaged, or lacks one."""
         try:
-            table = pq.read_table(path, memory_map=False)
+            table = pq.read_table(path, memory_map=False, columns=columns)
+            table = table if columns is None else table.select(columns)  # what is not there is left out by the line above
             info = ShardInfo(**json.loads(table.schema.metadata[_METADATA_KEY]))
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error
