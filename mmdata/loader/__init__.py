@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from mmdata.loader.order import Order
     from mmdata.loader.records import ShardedRecords
     from mmdata.loader.schedule import Schedule, StepSampler
+    from mmdata.loader.stats import LoaderStats
     from mmdata.loader.substitution import Substitution
+    from mmdata.loader.views import LogMelView, PictureView
 
-__all__ = ["Batch", "Loader", "LoaderOptions", "Order", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution"]
+__all__ = [
+    "Batch", "Loader", "LoaderOptions", "LoaderStats", "LogMelView", "Order", "PictureView", "Ranks", "Schedule",
+    "ShardedRecords", "StepSampler", "Substitution",
+]  # fmt: skip
 
 _MODULES = {
     "Batch": "batch",
     "Loader": "loader",
     "LoaderOptions": "options",
+    "LoaderStats": "stats",
+    "LogMelView": "views",
     "Order": "order",
+    "PictureView": "views",
     "Ranks": "options",
     "Schedule": "schedule",
     "ShardedRecords": "records",

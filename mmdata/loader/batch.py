@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mmdata.errors import ConfigError
 from mmdata.loader.decoding import channels_of
 from mmdata.loader.example import Example
+from mmdata.loader.pictures import Cut, cut_sizes
 from mmdata.schema import FieldType
 
 Column = torch.Tensor | list[str]
@@ -59,7 +60,12 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Return the batch with its tensors in page-locked memory; a plain `DataLoader` asks for it."""
-        return self.mapped(torch.Tensor.pin_memory)
+        return self.mapped(lambda tensor: tensor if tensor.is_pinned() else tensor.pin_memory())
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of its tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors())
 
     def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """Return the batch with a function applied to every tensor."""
@@ -69,10 +75,16 @@ class Batch:
         return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted)
 
 
-def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin: bool = False) -> Batch:
-    """Return the batch of decoded records, still as narrow as decoded: `widened` gives it the form that `Batch` promises.
+_NONE: Mapping[str, torch.Tensor] = {}
 
-    With `pin`, tensors are made in page-locked memory, from which copies to a GPU run beside everything else.
+
+def collate(
+    examples: Sequence[Example], types: Mapping[str, FieldType], columns: Mapping[str, torch.Tensor] = _NONE, *, pin: bool = False
+) -> Batch:
+    """Return the batch of decoded records, still as narrow as decoded: `Finish` gives it the form that `Batch` promises.
+
+    `columns` are those into which the values were decoded already. With `pin`, the others are made in page-locked memory, from
+    which copies to a GPU run beside everything else.
     """
     fields: dict[str, Column] = {}
     lengths: dict[str, torch.Tensor] = {}
@@ -80,6 +92,11 @@ def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin:
         values: list[Any] = [example.fields[name] for example in examples]
         if type_.kind == "text":
             fields[name] = values
+        elif name in columns:
+            fields[name], lengths[name] = columns[name], _heights_and_widths(values)
+        elif isinstance(values[0], Cut):
+            fields[name], _ = _padded(name, [cut.pixels for cut in values], (0, 1), pin=pin)
+            lengths[name] = torch.from_numpy(cut_sizes(values))
         else:
             varying = _varying(type_)
             fields[name], sizes = _padded(name, values, varying, pin=pin)
@@ -91,7 +108,7 @@ def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin:
 
 
 def widened(batch: Batch, types: Mapping[str, FieldType]) -> Batch:
-    """Return the batch in the form that `Batch` promises; it works where the tensors are, so it costs the device's time."""
+    """Return the batch with its types and axes as `Batch` promises; it works where the tensors are, at the device's cost."""
     columns = {name: _widened(column, types[name]) for name, column in batch.fields.items()}
     return replace(batch, fields=columns)
 
@@ -111,6 +128,10 @@ def _widened(column: Column, type_: FieldType) -> Column:
             return samples.squeeze(1) if channels_of(type_) == 1 else samples
         case _:
             return column
+
+
+def _heights_and_widths(pictures: Sequence[NDArray[Any]]) -> torch.Tensor:
+    return torch.tensor([picture.shape[:2] for picture in pictures], dtype=torch.int64)
 
 
 def _padded(name: str, values: Sequence[NDArray[Any]], varying: Sequence[int], *, pin: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,13 +13,14 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.loader.batch import Batch
-from mmdata.loader.device import Transfer
+from mmdata.loader.device import Transfer, device_named
 from mmdata.loader.options import LoaderOptions, Ranks
 from mmdata.loader.order import Order
 from mmdata.loader.pipeline import Pipeline, Prepared
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Schedule
 from mmdata.loader.state import Identity
+from mmdata.loader.stats import LoaderStats, Meter
 from mmdata.loader.substitution import Ledger, Substitution
 
 _DEFAULTS = LoaderOptions()
@@ -61,14 +62,17 @@ class Loader:
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         dataset = out if isinstance(out, Dataset) else Dataset(out)
-        self._records = ShardedRecords(dataset, split, options)
+        self.device = device_named(device)
+        # On a GPU, pictures are resized in whole batches; here, one by one, in the threads that decode them.
+        self._records = ShardedRecords(dataset, split, options, resize=self.device.type == "cpu")
         order = Order(self._records.counts, seed, window=options.window, shuffle=options.shuffle)
         self.schedule = Schedule(order, batch_size, Ranks.of(rank, world_size, environment), options.last)
         self.identity = Identity(
             dataset.checksum, split, seed, batch_size, window=options.window, shuffle=options.shuffle, last=options.last
         )
-        self._transfer = Transfer(device, self._records.types)
-        self._pipeline = Pipeline(self._records, self.schedule, self._transfer)
+        self._meter = Meter()
+        self._transfer = Transfer(self.device, self._records.types, options.views, self._meter)
+        self._pipeline = Pipeline(self._records, self.schedule, self._transfer, self._meter)
         self._threads, self._prefetch = options.thread_count(environment), options.prefetch
         self._ledger = Ledger(logging.getLogger("mmdata.loader"))
         self._next = Place(0, 0)
@@ -89,6 +93,7 @@ class Loader:
             yield self._advance()
 
     def _advance(self) -> Batch:
+        asked = self._meter.begin()
         if self._running is None:
             self._running = self._pipeline.run(self.schedule.onward(self._next), self._threads, self._prefetch)
             # Also when the loader is forgotten, or the program ends: threads must be gone before the interpreter is.
@@ -101,7 +106,13 @@ class Loader:
         self._ledger.enter(prepared.substitutions)
         # The state speaks of what was handed out, so it moves here and not where batches are prepared.
         self._next = self.schedule.after(self._next)
-        return self._transfer.receive(prepared.sent)
+        batch = self._transfer.receive(prepared.sent)
+        self._meter.received(asked)
+        return batch
+
+    def stats(self) -> LoaderStats:
+        """Return how long this rank has waited for batches, and how fast each stage was, since the first one was asked for."""
+        return self._meter.stats()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the batch yielded last: a few numbers and strings, the same on every rank."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from mmdata.errors import ConfigError
+from mmdata.loader.views import View
 
 Last = Literal["drop", "pad"]
 
@@ -22,6 +23,7 @@ class LoaderOptions:
         last: what becomes of the records at the end of an epoch that fill no batch: "drop" leaves them out of this epoch, "pad"
             fills the batch with records of the epoch's start and marks them in `Batch.padding`.
         fields: only these fields are read and decoded; None means all.
+        views: by field, the form in which it enters the batch; those without one come as they are stored.
         max_seconds: recordings are cut to this length, in seconds.
         max_tokens: token ids are cut to this many.
         threads: threads that read and decode; None means the cores that this process may use, divided among the ranks of the
@@ -33,6 +35,7 @@ class LoaderOptions:
     window: int = 8
     last: Last = "drop"
     fields: tuple[str, ...] | None = None
+    views: Mapping[str, View] = field(default_factory=dict)
     max_seconds: float | None = None
     max_tokens: int | None = None
     threads: int | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
+from time import perf_counter
 
 import torch
 
@@ -16,10 +17,15 @@ from mmdata.loader.device import Sent, Transfer
 from mmdata.loader.example import Example
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
+from mmdata.loader.seat import Seat
+from mmdata.loader.stats import Meter, Tally
 from mmdata.loader.substitution import Slot, Substitution, read_or_substitute
 
 _RECORDS_A_TASK = 8
 """Records that a thread takes at a time: enough to make handing over cheap, few enough to keep all threads busy."""
+
+Part = list[tuple[int, Slot]]
+"""Rows of a batch, and which records belong there."""
 
 Read = tuple[Example, Substitution | None]
 
@@ -35,10 +41,11 @@ class Prepared:
 class Pipeline:
     """Prepares the batches of a schedule; what it prepares does not depend on the number of threads."""
 
-    def __init__(self, records: ShardedRecords, schedule: Schedule, transfer: Transfer) -> None:
+    def __init__(self, records: ShardedRecords, schedule: Schedule, transfer: Transfer, meter: Meter) -> None:
         self._records = records
         self._schedule = schedule
         self._transfer = transfer
+        self._meter = meter
 
     def run(self, places: Iterable[Place], threads: int, prefetch: int) -> Generator[Prepared]:
         """Yield the batches of these places in order, while up to `prefetch` later ones are being prepared.
@@ -53,27 +60,41 @@ class Pipeline:
             stack.callback(decoders.shutdown, cancel_futures=True)  # first: the collator waits for the decoders
             for place in places:
                 rows = self._schedule.rows(place)
-                parts = [decoders.submit(self._read, part) for part in _parts(rows)]
-                pending.append(collator.submit(self._prepare, rows, parts))
+                columns = self._records.columns(len(rows.positions))
+                parts = [decoders.submit(self._read, part, columns) for part in _parts(rows)]
+                pending.append(collator.submit(self._prepare, rows, parts, columns))
                 if len(pending) > prefetch:
-                    yield pending.popleft().result()
+                    yield self._next(pending)
             while pending:
-                yield pending.popleft().result()
+                yield self._next(pending)
 
-    def _read(self, slots: list[Slot]) -> list[Read]:
-        return [read_or_substitute(self._records, self._schedule.order, slot) for slot in slots]
+    def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
+        self._meter.ready(sum(1 for future in pending if future.done()))
+        return pending.popleft().result()
 
-    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]]) -> Prepared:
+    def _read(self, part: Part, columns: Mapping[str, torch.Tensor]) -> list[Read]:
+        tally, arrays = Tally(), {name: column.numpy() for name, column in columns.items()}
+        seed = self._schedule.order.seed
+        read = [
+            read_or_substitute(self._records, self._schedule.order, slot, Seat(seed, slot.epoch, row, arrays, tally))
+            for row, slot in part
+        ]
+        self._meter.tally(tally)
+        return read
+
+    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Mapping[str, torch.Tensor]) -> Prepared:
         read = list(chain.from_iterable(part.result() for part in parts))
-        batch = collate([example for example, _ in read], self._records.types, pin=self._transfer.pinned)
+        begin = perf_counter()
+        batch = collate([example for example, _ in read], self._records.types, columns, pin=self._transfer.pinned)
         marked = _marked(batch, rows, [lost is not None for _, lost in read])
+        self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)
         return Prepared(self._transfer.send(marked), [lost for _, lost in read if lost is not None])
 
 
-def _parts(rows: Rows) -> Iterator[list[Slot]]:
+def _parts(rows: Rows) -> Iterator[Part]:
     slots = [
-        Slot(rows.place.epoch, *where)
-        for where in zip(rows.positions.tolist(), rows.shards.tolist(), rows.records.tolist(), strict=True)
+        (row, Slot(rows.place.epoch, *where))
+        for row, where in enumerate(zip(rows.positions.tolist(), rows.shards.tolist(), rows.records.tolist(), strict=True))
     ]
     return (slots[start : start + _RECORDS_A_TASK] for start in range(0, len(slots), _RECORDS_A_TASK))
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdata.loader import Batch
+from mmdata.loader.log_mel import LogMel
 from mmdata.train.config import Modality, TrainConfig
-from mmdata.train.features import LogMel
 from mmdata.train.layout import Layout
 
 PADDING = 0
