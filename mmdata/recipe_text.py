@@ -1,4 +1,7 @@
-"""The text of recipes: YAML with the line of every value, settings from the command line, and errors that name the place."""
+"""The text of recipes: YAML with the line of every value, settings from the command line, and errors that name the place.
+
+PyYAML is imported where text is read: a machine that only loads and trains needs none.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from mmdata.errors import RecipeError
+
+if TYPE_CHECKING:
+    import yaml
 
 Place = tuple[str | int, ...]
 
@@ -54,6 +59,8 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
 
     Raises RecipeError for anything that is not YAML, repeats a key, or holds aliases (which can blow up) or objects.
     """
+    import yaml
+
     numbers: dict[Place, int] = {}
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -75,6 +82,8 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
 
 
 def _note_lines(node: yaml.Node | None, path: Place, numbers: dict[Place, int], file: Path) -> None:
+    import yaml
+
     if node is None:
         return
     numbers[path] = node.start_mark.line + 1
@@ -95,6 +104,8 @@ def apply_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str
 
     Stages are named by number or name: `stages.2.size=128` or `stages.image.resize.size=128`. Raises RecipeError.
     """
+    import yaml
+
     changed: dict[str, Any] = dict(data)
     for setting in settings:
         key, equals, text = setting.partition("=")

@@ -8,45 +8,16 @@ is found from the sizes of its span alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
 
 import numpy as np
 
 from mmdata.errors import ConfigError
+from mmdata.loader.batching import SIZES, Bucket
 from mmdata.loader.order import Integers, RecordOrder, permutation
-from mmdata.loader.sizes import DEFAULT_UNITS, SIZES, Sizes, Units
+from mmdata.loader.sizes import Sizes
 from mmdata.rng import digest_of
 
-BucketBy = Literal["tokens", "patches", "frames", "total"]
 _SPANS_HELD = 4
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """How records of similar size are brought together.
-
-    Attributes:
-        by: what is compared: text tokens, image patches, audio frames, or all together.
-        span: positions that are sorted together; rounded up to whole runs. A larger one leaves less padding.
-        run: positions of a run; None is the batch size, where that is a count of records, else 256.
-        units: what a patch and a frame are.
-    """
-
-    by: BucketBy = "total"
-    span: int = 8192
-    run: int | None = None
-    units: Units = DEFAULT_UNITS
-
-    def __post_init__(self) -> None:
-        if self.by not in get_args(BucketBy):
-            raise ConfigError(f"by is one of {', '.join(get_args(BucketBy))}, not {self.by!r}")
-        if self.span < 1 or (self.run is not None and self.run < 1):
-            raise ConfigError(f"span and run are at least 1, not {self.span} and {self.run}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
 
 
 class BucketedOrder:

@@ -7,63 +7,21 @@ sizes can share the same step equally, and each rank has equally many steps.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import lcm
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmdata.errors import ConfigError
+from mmdata.loader.batching import SIZES, Budget
 from mmdata.loader.options import Last, Ranks
 from mmdata.loader.order import Integers, RecordOrder
 from mmdata.loader.schedule import Step, count_steps
-from mmdata.loader.sizes import DEFAULT_UNITS, SIZES, Sizes, Units
-
-_LIMITS = (*SIZES, "total", "records")
+from mmdata.loader.sizes import Sizes
 
 _LOOK_AHEAD = 256
 """So many records are looked at first; then twice as many, and so on, until the step is full."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What the batches of a step may hold at most, on all ranks together; a limit that is None does not count.
-
-    Padding counts, since it takes memory and time like anything else: a step of n records holds n times the size of its largest
-    one. A rank gets its equal part, so it holds at most the limit divided by the world size.
-
-    Attributes:
-        tokens: text tokens.
-        patches: image patches.
-        frames: audio frames.
-        total: tokens, patches and frames together.
-        records: records.
-        world_sizes: the numbers of ranks that this run may have, now or when it is taken up again. Steps are the same for all.
-        units: what a patch and a frame are.
-    """
-
-    tokens: int | None = None
-    patches: int | None = None
-    frames: int | None = None
-    total: int | None = None
-    records: int | None = None
-    world_sizes: tuple[int, ...] = (1,)
-    units: Units = DEFAULT_UNITS
-
-    def __post_init__(self) -> None:
-        limits = {name: getattr(self, name) for name in _LIMITS}
-        if all(limit is None for limit in limits.values()):
-            raise ConfigError(f"a budget needs a limit: {', '.join(limits)}")
-        for name, limit in limits.items():
-            if limit is not None and limit < 1:
-                raise ConfigError(f"the budget of {name} is at least 1, not {limit}")
-        if not self.world_sizes or min(self.world_sizes) < 1:
-            raise ConfigError(f"world_sizes are numbers of ranks from 1 on, not {list(self.world_sizes)}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data, the same for budgets that make the same steps."""
-        return {**asdict(self), "world_sizes": lcm(*self.world_sizes)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +104,9 @@ class ByBudget:
         if not self._fits(np.array([self.multiple]), sizes.max(axis=0)[None]).all():
             largest = int(np.argmax(sizes.sum(axis=1)))
             found = ", ".join(f"{size} {name}" for size, name in zip(sizes[largest].tolist(), SIZES, strict=True))
+            name = self.sizes_of.name(int(shards[largest]), int(records[largest]))
             raise ConfigError(
-                f"{self.sizes_of.name(int(shards[largest]), int(records[largest]))}: a record of {found} does not fit the budget, which "
-                f"{self.multiple} records at least have to share; raise the budget, or set max_tokens or max_seconds"
+                f"{name}: a record of {found} does not fit the budget, "
+                f"which at least {self.multiple} records share; raise the budget, or set max_tokens or max_seconds"
             )
         return Step(start + count, positions, np.arange(self.multiple) >= count, room=sizes.max(axis=0))

@@ -79,7 +79,7 @@ class Collection:
         if not self.mixed:
             return self.datasets[0].checksum
         parts = [[dataset.checksum, share] for dataset, share in zip(self.datasets, self.shares, strict=True)]
-        return digest_of_json({"fields": sorted(self.fields), "sources": parts})
+        return digest_of_json(parts)
 
     @property
     def names(self) -> tuple[str, ...]:

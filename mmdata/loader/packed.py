@@ -35,29 +35,27 @@ class Packed:
         return [self.documents, self.position_ids, self.cu_seqlens]
 
 
-def pack(
-    field: str, tokens: torch.Tensor, lengths: torch.Tensor, layout: PackedRows, length: int
-) -> tuple[torch.Tensor, torch.Tensor, Packed]:
+def pack(tokens: torch.Tensor, lengths: torch.Tensor, layout: PackedRows) -> tuple[torch.Tensor, torch.Tensor, Packed]:
     """Return tokens [rows, length], how many each record has there, int64 [records], and their places.
 
     `tokens` [records, longest] are padded at the end, and `lengths` says how long each is. A sequence that is longer than was
     planned, because it stands in for another record, is cut to what was planned. Rows are filled from the left.
     """
+    shape = (layout.count, layout.length)
     kept = np.minimum(lengths.numpy(), layout.lengths)
     ends = np.cumsum(kept)
-    row_ends = np.concatenate([[0], ends])[np.searchsorted(layout.rows, np.arange(layout.count + 1))]
-    starts = layout.rows * length + (ends - kept) - row_ends[layout.rows]
+    before_row = np.concatenate([[0], ends])[np.searchsorted(layout.rows, np.arange(layout.count))]
+    starts = layout.rows * layout.length + (ends - kept) - before_row[layout.rows]
     position = np.arange(int(kept.sum())) - np.repeat(ends - kept, kept)
     place = np.repeat(starts, kept) + position
     document = np.repeat(np.arange(len(kept)), kept)
-    packed = tokens.new_zeros(layout.count * length)
+    packed = tokens.new_zeros(layout.count * layout.length)
     packed[torch.from_numpy(place)] = tokens[torch.from_numpy(document), torch.from_numpy(position)]
-    documents, position_ids = np.full((2, layout.count * length), [[-1], [0]], dtype=np.int64)
+    documents, position_ids = np.full(len(packed), -1), np.zeros(len(packed), dtype=np.int64)
     documents[place], position_ids[place] = document, position
-    borders = np.unique(np.concatenate([starts, starts + kept, np.arange(layout.count + 1) * length]))
-    shape = (layout.count, length)
+    borders = np.unique(np.concatenate([starts, starts + kept, np.arange(layout.count + 1) * layout.length]))
     found = Packed(
-        field,
+        layout.field,
         torch.from_numpy(documents.reshape(shape)),
         torch.from_numpy(position_ids.reshape(shape)),
         torch.from_numpy(borders.astype(np.int32)),

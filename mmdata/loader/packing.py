@@ -8,16 +8,16 @@ says how long each sequence is. Within the step the longest sequence is placed f
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from mmdata.errors import ConfigError
+from mmdata.loader.batching import SIZES, Packing
 from mmdata.loader.options import Last, Ranks
 from mmdata.loader.order import Integers, RecordOrder
 from mmdata.loader.schedule import PackedRows, Step, check_divisible, count_steps
-from mmdata.loader.sizes import SIZES, Sizes
+from mmdata.loader.sizes import Sizes
 
 _TOKENS = SIZES.index("tokens")
 
@@ -25,30 +25,9 @@ _LOOK_AHEAD = 256
 """The lengths of so many sequences are looked up first; then of twice as many, and so on, until the rows are full."""
 
 
-@dataclass(frozen=True)
-class Packing:
-    """Steps of `rows` rows of `length` tokens, on all ranks together; `rows` is a multiple of the world size.
-
-    A row holds the sequences of one or more whole records. `field` names the token field; None is the only one that there is.
-    The other fields of the batch have a row for each record, as always.
-    """
-
-    rows: int
-    length: int
-    field: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.rows < 1 or self.length < 1:
-            raise ConfigError(f"rows and length are at least 1, not {self.rows} and {self.length}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
-
-
 @dataclass(frozen=True, eq=False)
 class ByPacking:
-    """Steps of packed rows; `sizes_of` counts the tokens of the packed field alone.
+    """Steps of packed rows; `packing` names its field, and `sizes_of` counts the tokens of that one alone.
 
     Every row has at least one record. At the end of an epoch, records that are fewer than the rows are dropped, or padded.
     """
@@ -85,7 +64,9 @@ class ByPacking:
             rows = np.arange(self.packing.rows)
         dealt = np.argsort(rows, kind="stable")
         taken = np.resize(np.arange(count, dtype=np.int64), len(rows))[dealt]
-        return Step(start + count, start + taken, dealt >= count, PackedRows(self.packing.rows, rows[dealt], lengths[taken]))
+        field, length = self.packing.field or "", self.packing.length
+        packed = PackedRows(field, self.packing.rows, length, rows[dealt], lengths[taken])
+        return Step(start + count, start + taken, dealt >= count, packed)
 
     def steps(self, order: RecordOrder, epoch: int) -> int:
         """Return the number of steps of an epoch, by packing them all."""
@@ -117,8 +98,9 @@ class ByPacking:
         longer = np.flatnonzero(lengths[: count + 1] > self.packing.length)
         if len(longer):
             shards, records = order.locate(epoch, start + longer[:1])
+            name = self.sizes_of.name(int(shards[0]), int(records[0]))
             raise ConfigError(
-                f"{self.sizes_of.name(int(shards[0]), int(records[0]))}: a record of {lengths[longer[0]]} tokens does not fit a row "
+                f"{name}: a record of {lengths[longer[0]]} tokens does not fit a row "
                 f"of {self.packing.length}; take longer rows, or set max_tokens"
             )
         while (rows := best_fit(lengths[:count], self.packing.rows, self.packing.length)) is None:

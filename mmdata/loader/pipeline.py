@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from time import perf_counter
 
 import torch
 
 from mmdata.loader.batch import Batch, collate
 from mmdata.loader.device import Sent, Transfer
 from mmdata.loader.example import Example
+from mmdata.loader.packed import pack
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
+from mmdata.loader.seat import Seat
+from mmdata.loader.stats import Meter, Tally
 from mmdata.loader.substitution import Slot, Substitution, read_or_substitute
 
 _RECORDS_A_TASK = 8
 """Records that a thread takes at a time: enough to make handing over cheap, few enough to keep all threads busy."""
+
+Part = list[tuple[int, Slot]]
+"""Rows of a batch, and which records belong there."""
 
 Read = tuple[Example, Substitution | None]
 
@@ -36,10 +43,11 @@ class Prepared:
 class Pipeline:
     """Prepares the batches of a schedule; what it prepares does not depend on the number of threads."""
 
-    def __init__(self, records: ShardedRecords, schedule: Schedule, transfer: Transfer) -> None:
+    def __init__(self, records: ShardedRecords, schedule: Schedule, transfer: Transfer, meter: Meter) -> None:
         self._records = records
         self._schedule = schedule
         self._transfer = transfer
+        self._meter = meter
 
     def run(self, places: Iterable[Place], threads: int, prefetch: int) -> Generator[Prepared]:
         """Yield the batches of these places in order, while up to `prefetch` later ones are being prepared.
@@ -54,30 +62,55 @@ class Pipeline:
             stack.callback(decoders.shutdown, cancel_futures=True)  # first: the collator waits for the decoders
             for place in places:
                 rows = self._schedule.rows(place)
-                parts = [decoders.submit(self._read, rows, part) for part in _parts(rows)]
-                pending.append(collator.submit(self._prepare, rows, parts))
+                columns = self._records.columns(len(rows.positions))
+                parts = [decoders.submit(self._read, rows, part, columns) for part in _parts(rows)]
+                pending.append(collator.submit(self._prepare, rows, parts, columns))
                 if len(pending) > prefetch:
-                    yield pending.popleft().result()
+                    yield self._next(pending)
             while pending:
-                yield pending.popleft().result()
+                yield self._next(pending)
 
-    def _read(self, rows: Rows, slots: list[Slot]) -> list[Read]:
-        substitutes = partial(self._schedule.substitutes, rows)
-        return [read_or_substitute(self._records, substitutes, slot) for slot in slots]
+    def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
+        self._meter.ready(sum(1 for future in pending if future.done()))
+        return pending.popleft().result()
 
-    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]]) -> Prepared:
+    def _read(self, rows: Rows, part: Part, columns: Mapping[str, torch.Tensor]) -> list[Read]:
+        tally, arrays = Tally(), {name: column.numpy() for name, column in columns.items()}
+        seed, substitutes = self._schedule.order.seed, partial(self._schedule.substitutes, rows)
+        read = [
+            read_or_substitute(self._records, substitutes, slot, Seat(seed, slot.epoch, row, arrays, tally)) for row, slot in part
+        ]
+        self._meter.tally(tally)
+        return read
+
+    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Mapping[str, torch.Tensor]) -> Prepared:
         read = list(chain.from_iterable(part.result() for part in parts))
-        batch = collate([example for example, _ in read], self._records.types, pin=self._transfer.pinned)
-        marked = _marked(batch, rows, [lost is not None for _, lost in read])
+        begin = perf_counter()
+        batch = collate([example for example, _ in read], self._records.types, columns, pin=self._transfer.pinned)
+        marked = _marked(_packed(batch, rows), rows, [lost is not None for _, lost in read])
+        marked = marked.pin_memory() if self._transfer.pinned else marked
+        self._meter.fill(marked.filled())
+        self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)
         return Prepared(self._transfer.send(marked), [lost for _, lost in read if lost is not None])
 
 
-def _parts(rows: Rows) -> Iterator[list[Slot]]:
+def _parts(rows: Rows) -> Iterator[Part]:
     slots = [
-        Slot(rows.place.epoch, *where)
-        for where in zip(rows.positions.tolist(), rows.shards.tolist(), rows.records.tolist(), strict=True)
+        (row, Slot(rows.place.epoch, *where))
+        for row, where in enumerate(zip(rows.positions.tolist(), rows.shards.tolist(), rows.records.tolist(), strict=True))
     ]
     return (slots[start : start + _RECORDS_A_TASK] for start in range(0, len(slots), _RECORDS_A_TASK))
+
+
+def _packed(batch: Batch, rows: Rows) -> Batch:
+    """Return the batch with the sequences of its packed field in shared rows; as it is, where none is packed."""
+    if rows.packed is None:
+        return batch
+    field = rows.packed.field
+    tokens = batch.fields[field]
+    assert isinstance(tokens, torch.Tensor)
+    tokens, lengths, packed = pack(tokens, batch.lengths[field], rows.packed)
+    return replace(batch, fields={**batch.fields, field: tokens}, lengths={**batch.lengths, field: lengths}, packed=packed)
 
 
 def _marked(batch: Batch, rows: Rows, substituted: list[bool]) -> Batch:

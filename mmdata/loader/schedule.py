@@ -8,7 +8,7 @@ every world size, and every rank has equally many steps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, takewhile
 from typing import Protocol
@@ -43,9 +43,14 @@ START = Place(0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class PackedRows:
-    """The `count` rows that the token sequences of records share: the row of each, ascending, and its length, int64 [n] both."""
+    """The `count` rows, of `length` tokens, that the sequences of a field share.
 
+    `rows` and `lengths`, int64 [n], have the row of each record's sequence, ascending, and how long the sequence is.
+    """
+
+    field: str
     count: int
+    length: int
     rows: Integers
     lengths: Integers
 
@@ -53,7 +58,8 @@ class PackedRows:
         """Return which of the records are a rank's, and its rows, counted from 0."""
         count = self.count // ranks.world_size
         start, end = np.searchsorted(self.rows, [ranks.rank * count, (ranks.rank + 1) * count]).tolist()
-        return slice(start, end), PackedRows(count, self.rows[start:end] - ranks.rank * count, self.lengths[start:end])
+        rows = self.rows[start:end] - ranks.rank * count
+        return slice(start, end), replace(self, count=count, rows=rows, lengths=self.lengths[start:end])
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmdata.dataset import Dataset, Shard
-from mmdata.errors import ConfigError, DatasetError
+from mmdata.errors import DatasetError
+from mmdata.loader.batching import SIZES, SizeName, Units
 from mmdata.loader.collection import Collection
 from mmdata.loader.options import LoaderOptions
 from mmdata.loader.order import Integers, RecordOrder
 from mmdata.loader.recent import Recent
+from mmdata.loader.views import PictureView
 from mmdata.schema import FieldType
-
-SizeName = Literal["tokens", "patches", "frames"]
-SIZES: tuple[SizeName, ...] = get_args(SizeName)
-"""What is counted of a record, in the order of the columns of all arrays of sizes."""
 
 _SIZE_OF_KIND: Mapping[str, SizeName] = {"tokens": "tokens", "image": "patches", "video": "patches", "audio": "frames"}
 _MEASURES = {
@@ -37,36 +33,20 @@ _BLOCK = 1024
 
 _BLOCKS_HELD = 64
 
+_SHARDS_HELD = 256
+"""Of so many shards of each dataset the sizes are held: 24 bytes a record."""
+
 _NOTHING = np.zeros((0, len(SIZES)), dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class Units:
-    """In what pictures and recordings are counted: squares of `patch` pixels, and frames of `hop` seconds.
-
-    A patch or frame that is begun counts. A clip has the patches of each of its pictures. Raises ConfigError for values not
-    above 0.
-    """
-
-    patch: int = 16
-    hop: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.patch < 1 or not self.hop > 0:
-            raise ConfigError(f"a patch is at least 1 pixel and a hop more than 0 seconds, not {self.patch} and {self.hop}")
-
-
-DEFAULT_UNITS = Units()
-
-
 class Sizes:
-    """The sizes of the records of a split; threads may share it. It holds those of the `capacity` shards used last.
+    """The sizes of the records of a split; threads may share it. It holds those of the shards used last.
 
-    Tokens and recordings count as they come into a batch: up to `max_tokens` and `max_seconds` of the options. Every record
-    counts at least 1 in each column, and so do all records of a shard whose index cannot be read.
+    Everything counts as it comes into a batch: through the views, and up to `max_tokens` and `max_seconds`. Every record counts
+    at least 1 in each column, and so do all records of a shard whose index cannot be read.
     """
 
-    def __init__(self, collection: Collection, split: str, units: Units, options: LoaderOptions, capacity: int) -> None:
+    def __init__(self, collection: Collection, split: str, units: Units, options: LoaderOptions) -> None:
         self._fields = collection.fields
         self._units, self._options = units, options
         parts = collection.shards_of(split)
@@ -75,7 +55,7 @@ class Sizes:
                 [(dataset, shard) for shard in shards] for dataset, shards in zip(collection.datasets, parts, strict=True)
             )
         )
-        self._read = Recent(self._read_shard, capacity)
+        self._read = Recent(self._read_shard, _SHARDS_HELD * len(collection.datasets))
         self._block = lru_cache(_BLOCKS_HELD)(self._read_block)
 
     @property
@@ -118,10 +98,10 @@ class Sizes:
         for name, type_ in fields.items():
             if type_.kind in _MEASURES:
                 measures = [_numbers(table, f"{name}.{measure}") for measure in _MEASURES[type_.kind]]
-                sizes[:, SIZES.index(_SIZE_OF_KIND[type_.kind])] += self._counted(type_, measures)
+                sizes[:, SIZES.index(_SIZE_OF_KIND[type_.kind])] += self._counted(name, type_, measures)
         return np.maximum(sizes, 1)
 
-    def _counted(self, type_: FieldType, measures: list[NDArray[np.float64]]) -> Integers:
+    def _counted(self, name: str, type_: FieldType, measures: list[NDArray[np.float64]]) -> Integers:
         match type_.kind:
             case "tokens":
                 counted = np.minimum(measures[0], self._options.max_tokens or np.inf)
@@ -130,6 +110,8 @@ class Sizes:
                 counted = np.ceil(np.minimum(measures[0], self._options.max_seconds or np.inf) / self._units.hop - 1e-6)
             case _:
                 *frames, width, height = measures
+                if isinstance(view := self._options.views.get(name), PictureView):
+                    height, width = (np.where(width > 0, size, 0) for size in view.size)
                 counted = np.ceil(width / self._units.patch) * np.ceil(height / self._units.patch)
                 counted = counted * frames[0] if frames else counted
         return counted.astype(np.int64)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mmdata.errors import ConfigError
-from mmdata.loader.options import Last
 from mmdata.loader.schedule import Place, Schedule
 
 FORMAT = 2
@@ -16,24 +15,26 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything that decides which records a step has. Ranks, threads and fields are not among it: they may change."""
+    """Everything that decides which records a step has; `settings` are those of `settings_of`. Ranks and threads may change."""
 
     dataset: str
     split: str
     seed: int
-    batch_size: int
-    window: int
-    shuffle: bool
-    last: Last
+    settings: Mapping[str, Any]
     format: int = FORMAT
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        head = {"format": self.format, "dataset": self.dataset, "split": self.split, "seed": self.seed}
+        return {**head, **self.settings}
 
     def state(self, place: Place, order: str) -> dict[str, Any]:
         """Return the state whose next step is `place`, as plain data; `order` is the digest of its epoch's order."""
-        return {**asdict(self), "order": order, **asdict(place)}
+        return {**self.to_json(), "order": order, **asdict(place)}
 
     def restored(self, state: Mapping[str, Any], schedule: Schedule) -> Place:
         """Return the next step of a state. Raises ConfigError, with every difference, for the state of another loader."""
-        self._refuse([(field.name, state.get(field.name), getattr(self, field.name)) for field in fields(self)])
+        self._refuse([(name, state.get(name), here) for name, here in self.to_json().items()])
         place = _place(state)
         if place is None or not schedule.has(place):
             found = ", ".join(f"{field.name} {state.get(field.name)!r}" for field in fields(Place))

@@ -145,7 +145,8 @@ def test_the_state_is_a_few_plain_values(shared: Path) -> None:
     assert json.loads(json.dumps(state)) == state
     assert state == {
         "dataset": Dataset(shared).checksum, "split": "train", "seed": 3, "batch_size": 12, "window": 8, "shuffle": True,
-        "last": "drop", "format": 2, "order": loader.schedule.order.digest(0), "epoch": 0, "step": 0, "position": 0,
+        "last": "drop", "bucket": None, "sizes": None, "format": 2, "order": loader.schedule.order.digest(0), "epoch": 0,
+        "step": 0, "position": 0,
     }  # fmt: skip
 
 

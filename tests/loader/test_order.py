@@ -162,25 +162,26 @@ def test_indices_count_through_all_shards() -> None:
     assert order.indices(1, np.arange(8)).tolist() == (np.array([0, 5, 5])[shards] + records).tolist()
 
 
-def test_substitutes_come_from_the_window_first_and_are_never_the_position_itself() -> None:
-    """The first substitutes lie in the window of the position, later ones anywhere in the epoch."""
+def test_substitutes_come_from_the_window_first_and_are_never_the_record_itself() -> None:
+    """The first substitutes are records of the position's window, later ones any of the epoch."""
     order = Order([10] * 8, 4, window=2)
     for position in (0, 19, 20, 79):
-        window = range(position // 20 * 20, position // 20 * 20 + 20)
+        whole = everything(order, 1)
+        window = whole[position // 20 * 20 : position // 20 * 20 + 20]
         first = [order.substitute(1, position, attempt) for attempt in range(8)]
         later = [order.substitute(1, position, attempt) for attempt in range(8, 64)]
         assert all(found in window for found in first)
         assert not all(found in window for found in later)
-        assert position not in [*first, *later]
+        assert whole[position] not in [*first, *later]
         assert len(set(first)) > 1
 
 
 def test_a_window_of_one_record_has_substitutes_elsewhere() -> None:
-    """A record that is alone in its window gets a substitute from the rest of the epoch."""
+    """A record that is alone in its window gets a substitute from the rest of the epoch; the only record gets none."""
     order = Order([1, 1, 1], 0, window=1)
-    assert {order.substitute(0, 1, attempt) for attempt in range(20)} == {0, 2}
-    with pytest.raises(ValueError, match="no substitute"):
-        Order([1], 0).substitute(0, 0, 0)
+    whole = everything(order, 0)
+    assert {order.substitute(0, 1, attempt) for attempt in range(20)} == {whole[0], whole[2]}
+    assert Order([1], 0).substitute(0, 0, 0) is None
 
 
 def test_positions_outside_of_the_epoch_are_refused() -> None:
