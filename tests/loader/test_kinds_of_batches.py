@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from mmdata.loader.options import Last
 from mmdata.loader.testing import assert_equal_across_ranks, assert_equal_after_restore
 from tests.loader.conftest import COUNTS, MakeDataset
 
+Source = Literal["plain", "mixed"]
 WORLDS = (1, 2, 3, 6)
 FEW = ("text", "tokens", "image")
 
@@ -25,7 +28,7 @@ KINDS: dict[str, tuple[BatchSize, Bucket | None]] = {
     "count": (6, None),
     "bucketed": (6, Bucket(by="tokens", span=18)),
     "budget": (Budget(tokens=60, patches=64, world_sizes=WORLDS), None),
-    "bucketed budget": (Budget(total=100, world_sizes=WORLDS), Bucket(span=20, run=6)),
+    "bucketed budget": (Budget(total=150, world_sizes=WORLDS), Bucket(span=20, run=6)),
     "packed": (Packing(rows=6, length=12), None),
 }
 
@@ -33,13 +36,7 @@ KINDS: dict[str, tuple[BatchSize, Bucket | None]] = {
 @pytest.fixture(scope="module")
 def sources(make_dataset: MakeDataset) -> tuple[Path, Path]:
     """Two datasets, the second one smaller and with other keys."""
-
-    def renamed(record: Any) -> Any:
-        from dataclasses import replace
-
-        return replace(record, key=f"b{record.key}")
-
-    return make_dataset(), make_dataset([4, 6, 1], change=renamed)
+    return make_dataset(), make_dataset([4, 6, 1], change=lambda record: replace(record, key=f"b{record.key}"))
 
 
 def kind_of_loader(
@@ -52,26 +49,26 @@ def kind_of_loader(
     return lambda rank, world_size: Loader(out, batch_size=batch_size, seed=5, rank=rank, world_size=world_size, options=options)
 
 
-def readable(mixed: bool, sources: tuple[Path, Path]) -> Any:
+def readable(source: Source, sources: tuple[Path, Path]) -> Any:
     """Return the first dataset, or a mixture of both."""
-    return Mixture({sources[0]: 0.7, sources[1]: 0.3}) if mixed else sources[0]
+    return Mixture({sources[0]: 0.7, sources[1]: 0.3}) if source == "mixed" else sources[0]
 
 
-@pytest.mark.parametrize("mixed", [False, True], ids=["plain", "mixed"])
+@pytest.mark.parametrize("source", ["plain", "mixed"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("worlds", [(1, 3, 2), (6, 1, 3)])
-def test_other_ranks_go_on_at_every_step(sources: tuple[Path, Path], kind: str, mixed: bool, worlds: tuple[int, ...]) -> None:
+def test_other_ranks_go_on_at_every_step(sources: tuple[Path, Path], kind: str, source: Source, worlds: tuple[int, ...]) -> None:
     """At every step of an epoch the world may change, twice, and no record changes."""
-    make = kind_of_loader(readable(mixed, sources), kind, threads=3 if worlds[0] == 6 else 1)
+    make = kind_of_loader(readable(source, sources), kind, threads=3 if worlds[0] == 6 else 1)
     assert_equal_across_ranks(make, steps=len(make(0, 1)) + 1, worlds=worlds)
 
 
-@pytest.mark.parametrize("mixed", [False, True], ids=["plain", "mixed"])
+@pytest.mark.parametrize("source", ["plain", "mixed"])
 @pytest.mark.parametrize("last", ["drop", "pad"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_loader_goes_on_bit_for_bit(sources: tuple[Path, Path], kind: str, last: Last, mixed: bool) -> None:
+def test_a_loader_goes_on_bit_for_bit(sources: tuple[Path, Path], kind: str, last: Last, source: Source) -> None:
     """Restored before any step of more than an epoch, with other threads, every tensor is the same."""
-    out = readable(mixed, sources)
+    out = readable(source, sources)
     one = kind_of_loader(out, kind, last, fields=None)
     many = kind_of_loader(out, kind, last, threads=4, fields=None)
     assert_equal_after_restore(lambda: one(0, 1), len(one(0, 1)) + 2, lambda: many(0, 1))
@@ -156,14 +153,6 @@ def test_bucketing_saves_padding(sources: tuple[Path, Path]) -> None:
 def test_the_check_across_ranks_finds_a_loader_whose_order_depends_on_the_ranks(sources: tuple[Path, Path]) -> None:
     """The public check fails where other ranks see other records."""
 
-    def make(rank: int, world_size: int) -> Loader:
-        return Loader(
-            sources[0], batch_size=6, seed=0, rank=rank, world_size=world_size, options=LoaderOptions(window=world_size)
-        )
-
-    with pytest.raises((AssertionError, ConfigError)):
-        assert_equal_across_ranks(make, 3)
-
     def shifted(rank: int, world_size: int) -> Loader:
         return kind_of_loader(sources[0], "count")((rank + 1) % world_size, world_size)
 
@@ -186,7 +175,7 @@ def test_packed_rows_hold_whole_sequences(sources: tuple[Path, Path]) -> None:
         assert borders[0] == 0
         assert borders[-1] == tokens.numel()
         seen = []
-        for start, end in zip(borders[:-1], borders[1:], strict=True):
+        for start, end in pairwise(borders):
             documents = packed.documents.ravel()[start:end].unique().tolist()
             assert len(documents) == 1
             if documents != [-1]:
