@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -77,6 +78,9 @@ def _checksum_holds(content: bytes, description: Mapping[str, Any]) -> bool:
 class Dataset:
     """A finished dataset, open for reading. Nothing but `dataset.json` is read until a record is asked for."""
 
+    evictable = False
+    """Whether files of the folder may be removed while it is in use: then none is held open longer than it is read."""
+
     def __init__(self, out: str | Path) -> None:
         self.path = Path(out)
         self.description: Mapping[str, Any] = read_description(self.path)
@@ -87,7 +91,7 @@ class Dataset:
         except (KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{self.path / DESCRIPTION}: not as a build writes it ({error!r})") from error
 
-    def __reduce__(self) -> tuple[type[Dataset], tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Open the folder anew in another process, rather than send the whole description there."""
         return type(self), (self.path,)
 
@@ -116,6 +120,10 @@ class Dataset:
         if len(index) != shard.records:
             raise DatasetError(f"{shard.index_file}: {len(index)} rows, but the dataset has {shard.records} records there")
         return index
+
+    def open_tar(self, shard: Shard) -> int:
+        """Open the tar of a shard and return its file descriptor. Raises OSError where that is not possible."""
+        return os.open(self.path / shard.file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def open_shard(self, shard: Shard) -> ShardReader:
         """Open the tar of a shard for random access; close it after use."""

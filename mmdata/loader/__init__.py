@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmdata.loader.batch import Batch
     from mmdata.loader.batching import Bucket, Budget, Packing, Units
+    from mmdata.loader.cache import Cache
     from mmdata.loader.collection import Mixture
     from mmdata.loader.loader import Loader
     from mmdata.loader.options import LoaderOptions, Ranks
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from mmdata.loader.views import LogMelView, PictureView
 
 __all__ = [
-    "Batch", "Bucket", "Budget", "ByCount", "Loader", "LoaderOptions", "LoaderStats", "LogMelView", "Mixture", "Order", "Packed",
-    "Packing", "PictureView", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution", "Units",
+    "Batch", "Bucket", "Budget", "ByCount", "Cache", "Loader", "LoaderOptions", "LoaderStats", "LogMelView", "Mixture",
+    "Order", "Packed", "Packing", "PictureView", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution",
+    "Units",
 ]  # fmt: skip
 
 _MODULES = {
@@ -28,6 +30,7 @@ _MODULES = {
     "Bucket": "batching",
     "Budget": "batching",
     "ByCount": "schedule",
+    "Cache": "cache",
     "Loader": "loader",
     "LoaderOptions": "options",
     "LoaderStats": "stats",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
@@ -12,7 +12,9 @@ from typing import Literal
 from mmdata.dataset import Dataset, Shard
 from mmdata.errors import ConfigError
 from mmdata.files import digest_of_json
+from mmdata.loader.cache import Cache, FileCache
 from mmdata.loader.mixing import shares_of
+from mmdata.loader.remote import RemoteDataset, is_remote
 from mmdata.schema import FieldType, ScalarName
 
 Missing = Literal["error", "fill"]
@@ -60,8 +62,8 @@ class Collection:
     mixed: bool = False
 
     @classmethod
-    def of(cls, readable: Readable | Collection) -> Collection:
-        """Open what is not open yet.
+    def of(cls, readable: Readable | Collection, cache: Cache | None = None) -> Collection:
+        """Open what is not open yet; what is not on this machine comes into the cache.
 
         Raises DatasetError for a folder that is no finished dataset, ConfigError, with every difference, for datasets that do
         not fit together.
@@ -69,8 +71,8 @@ class Collection:
         if isinstance(readable, Collection):
             return readable
         if isinstance(readable, Mixture):
-            return _mixed(readable)
-        dataset = readable if isinstance(readable, Dataset) else Dataset(readable)
+            return _mixed(readable, cache)
+        dataset = readable if isinstance(readable, Dataset) else _opened([readable], cache)[0]
         return cls((dataset,), (1,), dataset.schema.fields, dataset.schema.metadata, dataset.members)
 
     @property
@@ -83,8 +85,8 @@ class Collection:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The folders of the datasets."""
-        return tuple(str(dataset.path) for dataset in self.datasets)
+        """The folders or URLs of the datasets."""
+        return tuple(dataset.url if isinstance(dataset, RemoteDataset) else str(dataset.path) for dataset in self.datasets)
 
     def shards_of(self, split: str) -> list[tuple[Shard, ...]]:
         """The shards of a split, by dataset. Raises DatasetError where a dataset does not have it."""
@@ -102,8 +104,20 @@ class Collection:
         return replace(self, members=members, fields={name: self.fields[name] for name in members.values()})
 
 
-def _mixed(mixture: Mixture) -> Collection:
-    datasets = tuple(Dataset(out) for out in mixture.weights)
+def _opened(outs: Iterable[str | Path], cache: Cache | None) -> tuple[Dataset, ...]:
+    outs = tuple(outs)
+    if not any(map(is_remote, outs)):
+        return tuple(map(Dataset, outs))
+    if cache is None:
+        raise ConfigError(
+            f"{next(filter(is_remote, outs))}: a dataset elsewhere needs a cache: set `cache` of the loader's options"
+        )
+    files = FileCache(Path(cache.folder), cache.limit)
+    return tuple(RemoteDataset(str(out), cache, files) if is_remote(out) else Dataset(out) for out in outs)
+
+
+def _mixed(mixture: Mixture, cache: Cache | None) -> Collection:
+    datasets = _opened(mixture.weights, cache)
     shares = shares_of([Fraction(str(weight)) for weight in mixture.weights.values()])
     differences = _clashes(datasets) + (_gaps(datasets) if mixture.missing == "error" else [])
     if differences:

@@ -17,7 +17,7 @@ from mmdata.loader.collection import Collection, Readable
 from mmdata.loader.device import Transfer, device_named
 from mmdata.loader.options import LoaderOptions, Ranks
 from mmdata.loader.pipeline import Pipeline, Prepared
-from mmdata.loader.planning import plan_of, settings_of
+from mmdata.loader.planning import look_ahead_for, plan_of, settings_of
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import START, Schedule
 from mmdata.loader.state import Identity
@@ -63,7 +63,7 @@ class Loader:
         options: LoaderOptions = _DEFAULTS,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        collection = Collection.of(out).select(options.fields)
+        collection = Collection.of(out, options.cache).select(options.fields)
         self.device = device_named(device)
         # On a GPU, pictures are resized in whole batches; here, one by one, in the threads that decode them.
         self._records = ShardedRecords(collection, split, options, resize=self.device.type == "cpu")
@@ -71,6 +71,7 @@ class Loader:
         self.schedule = Schedule(plan.order, plan.cut, Ranks.of(rank, world_size, environment))
         self.identity = Identity(collection.checksum, split, seed, settings_of(collection, batch_size, options))
         self._mixed, self._sources = plan.mixed, collection.names
+        self._ahead = look_ahead_for(collection, split, plan.order, options)
         self._meter = Meter()
         self._transfer = Transfer(self.device, self._records.types, options.views, self._meter)
         self._pipeline = Pipeline(self._records, self.schedule, self._transfer, self._meter)
@@ -97,6 +98,7 @@ class Loader:
     def _advance(self) -> Batch:
         asked = self._meter.begin()
         if self._running is None:
+            self._look_ahead()
             self._running = self._pipeline.run(self.schedule.onward(self._next), self._threads, self._prefetch)
             # Also when the loader is forgotten, or the program ends: threads must be gone before the interpreter is.
             self._stop = weakref.finalize(self, self._running.close)
@@ -108,9 +110,14 @@ class Loader:
         self._ledger.enter(prepared.substitutions)
         # The state speaks of what was handed out, so it moves here and not where batches are prepared.
         self._next = self.schedule.after(self._next)
+        self._look_ahead()
         batch = self._transfer.receive(prepared.sent)
         self._meter.received(asked)
         return batch
+
+    def _look_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.move_to(self._next)
 
     def stats(self) -> LoaderStats:
         """Return how long this rank has waited for batches, and how fast each stage was, since the first one was asked for."""
@@ -142,6 +149,8 @@ class Loader:
         self._running = None
         if self._stop is not None:
             self._stop()
+        if self._ahead is not None:
+            self._ahead.close()
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from mmdata.errors import ConfigError
 from mmdata.loader.batching import Bucket
+from mmdata.loader.cache import Cache
 from mmdata.loader.views import View
 
 Last = Literal["drop", "pad"]
@@ -24,6 +25,7 @@ class LoaderOptions:
         last: what becomes of the records at the end of an epoch that fill no batch: "drop" leaves them out of this epoch, "pad"
             fills the batch with records that the epoch has had and marks them in `Batch.padding`.
         bucket: brings records of similar size into the same batches; None leaves them as they come.
+        cache: where the shards of datasets elsewhere (`s3://`, `http://`, `gs://`, …) are kept; needed for those alone.
         fields: only these fields are read and decoded; None means all.
         views: by field, the form in which it enters the batch; those without one come as they are stored.
         max_seconds: recordings are cut to this length, in seconds.
@@ -37,6 +39,7 @@ class LoaderOptions:
     window: int = 8
     last: Last = "drop"
     bucket: Bucket | None = None
+    cache: Cache | None = None
     fields: tuple[str, ...] | None = None
     views: Mapping[str, View] = field(default_factory=dict)
     max_seconds: float | None = None

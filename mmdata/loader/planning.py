@@ -17,6 +17,7 @@ from mmdata.loader.mixing import MixedOrder
 from mmdata.loader.options import LoaderOptions
 from mmdata.loader.order import Order, RecordOrder
 from mmdata.loader.packing import ByPacking
+from mmdata.loader.remote import LookAhead, RemoteDataset, check_limit
 from mmdata.loader.schedule import ByCount, Cut
 from mmdata.loader.sizes import Sizes
 from mmdata.loader.views import PictureView
@@ -69,6 +70,19 @@ def settings_of(collection: Collection, batch_size: BatchSize, options: LoaderOp
         "bucket": None if options.bucket is None else options.bucket.to_json(),
         "sizes": {"fields": sorted(collection.fields), "views": views, **limits} if by_size else None,
     }
+
+
+def look_ahead_for(collection: Collection, split: str, order: RecordOrder, options: LoaderOptions) -> LookAhead | None:
+    """Return what fetches the shards of datasets elsewhere before they are needed; None where all are on this machine.
+
+    Raises ConfigError for a cache that could not hold what is read at a time.
+    """
+    if options.cache is None or not any(isinstance(dataset, RemoteDataset) for dataset in collection.datasets):
+        return None
+    parts = list(zip(collection.datasets, collection.shards_of(split), strict=True))
+    elsewhere = [part for dataset, part in parts if isinstance(dataset, RemoteDataset)]
+    check_limit(elsewhere, options.window, 0 if options.bucket is None else options.bucket.span, options.cache)
+    return LookAhead([(dataset, shard) for dataset, part in parts for shard in part], order, options.cache)
 
 
 def _seed_of_source(seed: int, source: int) -> int:

@@ -35,7 +35,7 @@ class ShardedRecords:
     def __init__(
         self, out: Readable | Collection, split: str = "train", options: LoaderOptions = _EVERYTHING, *, resize: bool = True
     ) -> None:
-        collection = Collection.of(out).select(options.fields)
+        collection = Collection.of(out, options.cache).select(options.fields)
         members = collection.members
         self.types: Mapping[str, FieldType] = collection.fields
         self.views = options.views

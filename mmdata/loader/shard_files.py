@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,8 +71,8 @@ class Raw:
 class _OpenFile:
     """A file that is closed when the last thread has let go of it."""
 
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    def __init__(self, dataset: Dataset, shard: Shard) -> None:
+        self.descriptor = dataset.open_tar(shard)
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -163,7 +162,7 @@ class ShardFiles:
 
     def _opened(self, shard: int) -> _OpenFile:
         try:
-            return self._files[shard]
+            return self._open(shard) if self._datasets[self._source(shard)].evictable else self._files[shard]
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 # Nothing is wrong with the record: replacing it would hide a limit of the machine.
@@ -175,7 +174,7 @@ class ShardFiles:
         return ShardPlaces.read(self._datasets[source], self._shards[shard], self._extensions[source])
 
     def _open(self, shard: int) -> _OpenFile:
-        return _OpenFile(self._datasets[self._source(shard)].path / self._shards[shard].file)
+        return _OpenFile(self._datasets[self._source(shard)], self._shards[shard])
 
 
 def _runs(offsets: list[int], sizes: list[int]) -> list[list[int]]:
