@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmdata.crc import crc32
 from mmdata.dataset import Dataset, Shard
 from mmdata.errors import DatasetError, RecordError
 from mmdata.loader.recent import Recent
+from mmdata.loader.scratch import Scratch
 from mmdata.schema import Schema
 
 OPEN_FILES = 128
@@ -60,7 +61,10 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata."""
+    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata.
+
+    Their memory is used again once no view of it is left.
+    """
 
     key: str
     payloads: dict[str, memoryview]
@@ -91,6 +95,7 @@ class ShardFiles:
         self._extensions = tuple(extensions)
         self._places = Recent(self._read_places, capacity)
         self._files = Recent(self._open, OPEN_FILES)
+        self._scratch = Scratch()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the dataset anew in the other process: file descriptors and locks stay behind."""
@@ -122,7 +127,7 @@ class ShardFiles:
         key = places.keys[record].as_py()
         payloads = self._fetch(shard, places.offsets[record].tolist(), places.sizes[record].tolist())
         for extension, payload, checksum in zip(self._extensions, payloads, places.checksums[record].tolist(), strict=True):
-            if zlib.crc32(payload) != checksum:
+            if crc32(payload) != checksum:
                 raise RecordError("payload is damaged", f"{places.name}: the crc32 of {key}.{extension} differs")
         metadata = {name: column[record].as_py() for name, column in places.metadata.items()}
         return Raw(key, dict(zip(self._extensions, payloads, strict=True)), metadata)
@@ -133,17 +138,18 @@ class ShardFiles:
         found: dict[int, memoryview] = {}
         for run in _runs(offsets, sizes):
             start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)
-            block = memoryview(self._read_block(descriptor, shard, start, end))
+            block = self._read_block(descriptor, shard, start, end)
             found |= {member: block[offsets[member] - start :][: sizes[member]] for member in run}
         return [found[member] for member in range(len(offsets))]
 
-    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> bytes:
+    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> memoryview:
+        block = self._scratch.take(end - start)
         try:
-            block = os.pread(file.descriptor, end - start, start)
+            found = os.preadv(file.descriptor, [block], start)
         except OSError as error:
             raise RecordError("shard cannot be read", f"{self._shards[shard].file}: {error.strerror}") from error
-        if len(block) != end - start:
-            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + len(block)} on")
+        if found != end - start:
+            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + found} on")
         return block
 
     def _indexed(self, shard: int) -> ShardPlaces:
