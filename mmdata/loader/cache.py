@@ -9,6 +9,7 @@ room.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,11 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from mmdata.errors import ConfigError, RecordError
+from mmdata.errors import ConfigError, DatasetError, RecordError
 
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.5
 """Seconds before a fetch that failed is tried again; twice as many before the next attempt."""
+
+_OF_THIS_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 _PATIENCE = 0.02
 """Seconds between two looks for room."""
@@ -195,6 +198,12 @@ class FileCache:
                 found = _copied(remote, part.fileno())
             except FileNotFoundError as error:
                 raise RecordError("shard cannot be fetched", f"{remote.path} is not there") from error
+            except OSError as error:
+                if error.errno in _OF_THIS_MACHINE:
+                    # Nothing is wrong with the shard: doing without it would hide a limit of the machine.
+                    raise DatasetError(f"{self.folder}: the cache cannot be written to ({error.strerror})") from error
+                said = f"{type(error).__name__}: {error}"
+                continue
             except Exception as error:  # noqa: BLE001 - every file system has errors of its own
                 said = f"{type(error).__name__}: {error}"
                 continue

@@ -17,7 +17,7 @@ from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.options import LoaderOptions
 from mmdata.loader.seat import Seat
-from mmdata.loader.shard_files import ShardFiles
+from mmdata.loader.shard_files import Raw, ShardFiles
 from mmdata.schema import FieldType
 
 _EVERYTHING = LoaderOptions()
@@ -56,10 +56,17 @@ class ShardedRecords:
         """
         if self._decode.random:
             raise ConfigError("views that are random need the epoch, which only `Loader` knows; choose other views here")
+        return self.read(*self._place(index))
+
+    def payloads(self, index: int) -> Raw:
+        """Return a record by its number as it is stored: checked, but not decoded. Raises as `[index]` does."""
+        return self._files.read(*self._place(index))
+
+    def _place(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of a split with {len(self)} records")
         shard = int(np.searchsorted(self._ends, index, side="right"))
-        return self.read(shard, index - int(self._ends[shard] - self.counts[shard]))
+        return shard, index - int(self._ends[shard] - self.counts[shard])
 
     def read(self, shard: int, record: int, seat: Seat = _NOWHERE) -> Example:
         """Return a record by its shard and its number there. Raises RecordError where it cannot be read."""

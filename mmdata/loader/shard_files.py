@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmdata.crc import crc32
 from mmdata.dataset import Dataset, Shard
 from mmdata.errors import DatasetError, RecordError
 from mmdata.loader.collection import Collection
 from mmdata.loader.recent import Recent
+from mmdata.loader.scratch import Scratch
 
 OPEN_FILES = 128
 """Shards held open at most; far below the 1024 file descriptors that a process usually may have."""
@@ -46,8 +48,10 @@ class ShardPlaces:
         parts = [f"{extension}.{part}" for extension in extensions for part in ("offset", "size", "crc32")]
         table = dataset.index(shard, ["key", *parts, *(f"metadata.{name}" for name in dataset.schema.metadata)]).table
         offsets, sizes, checksums = (
-            np.stack([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], axis=1)
-            for part in ("offset", "size", "crc32")
+            np.array([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], dtype)
+            .reshape(-1, len(table))
+            .T
+            for part, dtype in (("offset", np.int64), ("size", np.int64), ("crc32", np.uint32))
         )
         if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
             raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
@@ -61,7 +65,10 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata."""
+    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata.
+
+    Their memory is used again once no view of it is left.
+    """
 
     key: str
     payloads: dict[str, memoryview]
@@ -90,7 +97,7 @@ class ShardFiles:
         self._arguments = (collection, split, capacity)
         shards = collection.shards_of(split)
         self._shards = tuple(chain.from_iterable(shards))
-        self._ends = np.cumsum([len(part) for part in shards])
+        self._ends = list(accumulate(len(part) for part in shards))
         self._datasets = collection.datasets
         self._extensions = [
             tuple(extension for extension in collection.members if extension in dataset.members) for dataset in self._datasets
@@ -99,6 +106,7 @@ class ShardFiles:
         self._no_metadata = dict.fromkeys(collection.metadata)
         self._places = Recent(self._read_places, capacity)
         self._files = Recent(self._open, OPEN_FILES)
+        self._scratch = Scratch()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the files anew in the other process: file descriptors and locks stay behind."""
@@ -126,14 +134,14 @@ class ShardFiles:
         payloads = self._fetch(shard, places.offsets[record].tolist(), places.sizes[record].tolist())
         extensions = self._extensions[self._source(shard)]
         for extension, payload, checksum in zip(extensions, payloads, places.checksums[record].tolist(), strict=True):
-            if zlib.crc32(payload) != checksum:
+            if crc32(payload) != checksum:
                 raise RecordError("payload is damaged", f"{places.name}: the crc32 of {key}.{extension} differs")
         metadata = {name: column[record].as_py() for name, column in places.metadata.items()}
         found = dict(zip(extensions, payloads, strict=True))
         return Raw(key, {**self._no_payloads, **found}, {**self._no_metadata, **metadata})
 
     def _source(self, shard: int) -> int:
-        return int(np.searchsorted(self._ends, shard, side="right"))
+        return bisect_right(self._ends, shard)
 
     def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
         """Read members that stand together at once: the members of a record follow each other in the tar."""
@@ -141,17 +149,18 @@ class ShardFiles:
         found: dict[int, memoryview] = {}
         for run in _runs(offsets, sizes):
             start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)
-            block = memoryview(self._read_block(descriptor, shard, start, end))
+            block = self._read_block(descriptor, shard, start, end)
             found |= {member: block[offsets[member] - start :][: sizes[member]] for member in run}
         return [found[member] for member in range(len(offsets))]
 
-    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> bytes:
+    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> memoryview:
+        block = self._scratch.take(end - start)
         try:
-            block = os.pread(file.descriptor, end - start, start)
+            found = os.preadv(file.descriptor, [block], start)
         except OSError as error:
             raise RecordError("shard cannot be read", f"{self._shards[shard].file}: {error.strerror}") from error
-        if len(block) != end - start:
-            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + len(block)} on")
+        if found != end - start:
+            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + found} on")
         return block
 
     def _indexed(self, shard: int) -> ShardPlaces:
