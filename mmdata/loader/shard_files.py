@@ -48,15 +48,13 @@ class ShardPlaces:
         parts = [f"{extension}.{part}" for extension in extensions for part in ("offset", "size", "crc32")]
         table = dataset.index(shard, ["key", *parts, *(f"metadata.{name}" for name in dataset.schema.metadata)]).table
         offsets, sizes, checksums = (
-            np.array([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], dtype)
-            .reshape(-1, len(table))
-            .T
-            for part, dtype in (("offset", np.int64), ("size", np.int64), ("crc32", np.uint32))
+            np.array([table.column(f"{extension}.{part}").to_numpy() for extension in extensions]).reshape(-1, len(table)).T
+            for part in ("offset", "size", "crc32")
         )
         if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
             raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
         metadata = {name: _whole(table.column(f"metadata.{name}")) for name in dataset.schema.metadata}
-        return cls(shard.file, _whole(table.column("key")), metadata, offsets, sizes, checksums)
+        return cls(shard.file, _whole(table.column("key")), metadata, offsets, sizes, checksums.astype(np.uint32))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

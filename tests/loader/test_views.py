@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from mmdata.dsp.mel import RATE
 from mmdata.errors import ConfigError
 from mmdata.formats import Format
-from mmdata.loader import Loader, LoaderOptions, LogMelView, Order, PictureView, Schedule, ShardedRecords, StepSampler
+from mmdata.loader import ByCount, Loader, LoaderOptions, LogMelView, Order, PictureView, Schedule, ShardedRecords, StepSampler
 from mmdata.loader.batch import Batch, collate
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
@@ -240,7 +240,7 @@ def test_a_plain_dataloader_takes_views_that_are_not_random(shared: Path) -> Non
     """Center views are the same as the loader's; random ones are refused, for want of an epoch."""
     view = PictureView((9, 9), dtype="float32")
     records = ShardedRecords(shared, options=options(image=view))
-    schedule = Schedule(Order(records.counts, 0, window=2), 6)
+    schedule = Schedule(Order(records.counts, 0, window=2), ByCount(6))
     plain = DataLoader(pickle.loads(pickle.dumps(records)), batch_sampler=StepSampler(schedule), collate_fn=records.collate)
     with Loader(shared, batch_size=6, options=options(image=view)) as loader:
         for found, expected in zip(plain, loader, strict=True):
