@@ -50,13 +50,18 @@ class Turn:
 
 
 def take_turn(epoch: Epoch) -> Turn:
-    """Run an epoch to its end."""
-    cpu, counts, times = _cpu_seconds(), [], []
-    for count in epoch():
-        counts.append(count)
+    """Run an epoch to its end. What was prepared of the next one counts where processor time is concerned."""
+    cpu, running = _cpu_seconds(), epoch()
+    counts, times, ahead = [], [], 0
+    while True:
+        try:
+            counts.append(next(running))
+        except StopIteration as end:
+            ahead = end.value or 0
+            break
         times.append(perf_counter())
     rate = sum(counts[WARM_UP + 1 :]) / (times[-1] - times[WARM_UP])
-    return Turn(rate, (_cpu_seconds() - cpu) / sum(counts))
+    return Turn(rate, (_cpu_seconds() - cpu) / (sum(counts) + ahead))
 
 
 def _cpu_seconds() -> float:

@@ -7,7 +7,7 @@ the same JPEG payloads. Windows of the peers are drawn from the same distributio
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,8 +26,9 @@ from mmdata.loader.pictures import reduction
 from mmdata.loader.views import DRAWS, Window
 
 Pixels = NDArray[np.uint8]
-Epoch = Callable[[], Iterator[int]]
-"""Starts an epoch and yields the number of records of each batch as it comes."""
+Counts = Generator[int, None, int] | Iterator[int]
+Epoch = Callable[[], Counts]
+"""Starts an epoch and yields the number of records of each batch; may return how many it has prepared of the next epoch."""
 
 BUFFER = 1000  # records among which the peers shuffle
 PART = 8  # records that a thread of the limit takes at a time; batch sizes are multiples of it
@@ -74,9 +75,10 @@ def mmdata(task: Task) -> Epoch:
     """Return the loader of this project."""
     options = LoaderOptions(fields=("image",), views={"image": task.view}, threads=task.workers)
 
-    def epoch() -> Iterator[int]:
+    def epoch() -> Generator[int, None, int]:
         with Loader(task.dataset, batch_size=task.batch_size, rank=0, world_size=1, options=options) as loader:
             yield from map(len, loader)
+        return loader.stats().stages["decode"].records - len(loader) * task.batch_size
 
     return epoch
 

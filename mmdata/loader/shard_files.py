@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,11 @@ class ShardFiles:
     def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
         """Read members that stand together at once: the members of a record follow each other in the tar."""
         descriptor = self._opened(shard)
+        ends = list(map(add, offsets, sizes))
+        start, end = min(offsets), max(ends)
+        if end - start <= sum(sizes) + _GAP:
+            block = self._read_block(descriptor, shard, start, end)
+            return [block[first - start : last - start] for first, last in zip(offsets, ends, strict=True)]
         found: dict[int, memoryview] = {}
         for run in _runs(offsets, sizes):
             start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)
