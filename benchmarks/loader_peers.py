@@ -31,6 +31,7 @@ Epoch = Callable[[], Counts]
 """Starts an epoch and yields the number of records of each batch; may return how many it has prepared of the next epoch."""
 
 BUFFER = 1000  # records among which the peers shuffle
+RAW_EPOCHS = 3
 PART = 8  # records that a thread of the limit takes at a time; batch sizes are multiples of it
 
 
@@ -225,20 +226,22 @@ def contenders(task: Task) -> dict[str, Epoch]:
 
 
 def raw_contenders(task: Task) -> dict[str, Epoch]:
-    """Return mmdata and webdataset giving undecoded records, both in this process and without threads."""
+    """Return mmdata and webdataset giving undecoded records, both in this process and on one thread, several times over.
+
+    mmdata gives them in its shuffled order, checked; webdataset as they stand.
+    """
     import webdataset as wds
 
     records = ShardedRecords(task.dataset)
     order = Order(records.counts, 0)
 
     def by_number() -> Iterator[int]:
-        for start in range(0, len(records), task.batch_size):
-            wanted = order.indices(0, range(start, min(start + task.batch_size, len(records)))).tolist()
-            yield len([records.payloads(index) for index in wanted])
+        for start in range(0, RAW_EPOCHS * len(records), task.batch_size):
+            positions = np.arange(start, start + task.batch_size) % len(records)
+            yield len([records.payloads(index) for index in order.indices(0, positions).tolist()])
 
     def one_by_one() -> Iterator[int]:
-        pipeline = wds.WebDataset(task.tars, shardshuffle=len(task.tars), detshuffle=True, empty_check=False).shuffle(BUFFER)
-        for batch in pipeline.batched(task.batch_size, collation_fn=list):
-            yield len(batch)
+        rows = wds.WebDataset(task.tars, shardshuffle=False, empty_check=False).repeat(RAW_EPOCHS)
+        return map(len, rows.batched(task.batch_size, collation_fn=list))
 
     return {"mmdata": by_number, "webdataset": one_by_one}

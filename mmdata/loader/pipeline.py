@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,12 +17,16 @@ from mmdata.loader.device import Sent, Transfer
 from mmdata.loader.example import Example
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
-from mmdata.loader.seat import Seat
+from mmdata.loader.scratch import Scratch
+from mmdata.loader.seat import Columns, Seat
 from mmdata.loader.stats import Meter, Tally
 from mmdata.loader.substitution import Slot, Substitution, read_or_substitute
 
 _RECORDS_A_TASK = 8
 """Records that a thread takes at a time: enough to make handing over cheap, few enough to keep all threads busy."""
+
+_IN_USE = 4
+"""Batches that a consumer holds, about: memory of so many more than are prepared ahead is kept to be used again."""
 
 Part = list[tuple[int, Slot]]
 """Rows of a batch, and which records belong there."""
@@ -53,6 +57,7 @@ class Pipeline:
         Closing the iterator drops what is not ready and ends the threads.
         """
         pending: deque[Future[Prepared]] = deque()
+        scratch = Scratch(most=len(self._records.shapes) * (prefetch + _IN_USE))
         with ExitStack() as stack:
             collator = ThreadPoolExecutor(1, "mmdata-collate")
             stack.callback(collator.shutdown, cancel_futures=True)
@@ -60,7 +65,7 @@ class Pipeline:
             stack.callback(decoders.shutdown, cancel_futures=True)  # first: the collator waits for the decoders
             for place in places:
                 rows = self._schedule.rows(place)
-                columns = self._records.columns(len(rows.positions))
+                columns = self._columns(scratch, len(rows.positions))
                 parts = [decoders.submit(self._read, part, columns) for part in _parts(rows)]
                 pending.append(collator.submit(self._prepare, rows, parts, columns))
                 if len(pending) > prefetch:
@@ -68,24 +73,27 @@ class Pipeline:
             while pending:
                 yield self._next(pending)
 
+    def _columns(self, scratch: Scratch, rows: int) -> Columns:
+        return {name: scratch.array((rows, *shape)) for name, shape in self._records.shapes.items()}
+
     def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
         self._meter.ready(sum(1 for future in pending if future.done()))
         return pending.popleft().result()
 
-    def _read(self, part: Part, columns: Mapping[str, torch.Tensor]) -> list[Read]:
-        tally, arrays = Tally(), {name: column.numpy() for name, column in columns.items()}
-        seed = self._schedule.order.seed
+    def _read(self, part: Part, columns: Columns) -> list[Read]:
+        tally, seed = Tally(), self._schedule.order.seed
         read = [
-            read_or_substitute(self._records, self._schedule.order, slot, Seat(seed, slot.epoch, row, arrays, tally))
+            read_or_substitute(self._records, self._schedule.order, slot, Seat(seed, slot.epoch, row, columns, tally))
             for row, slot in part
         ]
         self._meter.tally(tally)
         return read
 
-    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Mapping[str, torch.Tensor]) -> Prepared:
+    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Columns) -> Prepared:
         read = list(chain.from_iterable(part.result() for part in parts))
         begin = perf_counter()
-        batch = collate([example for example, _ in read], self._records.types, columns, pin=self._transfer.pinned)
+        tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
+        batch = collate([example for example, _ in read], self._records.types, tensors, pin=self._transfer.pinned)
         marked = _marked(batch, rows, [lost is not None for _, lost in read])
         self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)
         return Prepared(self._transfer.send(marked), [lost for _, lost in read if lost is not None])
