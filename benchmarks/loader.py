@@ -8,7 +8,7 @@ Everyone reads the same JPEG payloads and gives batches of 224 by 224 pixels: cu
 works in threads, the others in as many worker processes. The limit makes the same calls of simplejpeg and torch on payloads that
 lie in memory, with as many threads, and nothing else; `decode` is the first of these calls alone. Contenders take turns, an epoch
 each, so that what else the machine does strikes all; ratios are medians over the rounds. `wall` is the rate from the fourth batch
-on, `CPU` the processor time of all processes a record, start included. The raw table is of undecoded records, in one process.
+on, `CPU` the processor time of all processes a record, start included. The raw table is of undecoded records, on one thread.
 
 LitData takes part where it is installed. It asks for packages that the pinned ones exclude and does not need them here:
 `pip install --no-deps litdata lightning-utilities obstore tifffile`. MosaicML Streaming cannot be installed beside these pins.
@@ -50,13 +50,18 @@ class Turn:
 
 
 def take_turn(epoch: Epoch) -> Turn:
-    """Run an epoch to its end."""
-    cpu, counts, times = _cpu_seconds(), [], []
-    for count in epoch():
-        counts.append(count)
+    """Run an epoch to its end. What was prepared of the next one counts where processor time is concerned."""
+    cpu, running = _cpu_seconds(), epoch()
+    counts, times, ahead = [], [], 0
+    while True:
+        try:
+            counts.append(next(running))
+        except StopIteration as end:
+            ahead = end.value or 0
+            break
         times.append(perf_counter())
     rate = sum(counts[WARM_UP + 1 :]) / (times[-1] - times[WARM_UP])
-    return Turn(rate, (_cpu_seconds() - cpu) / sum(counts))
+    return Turn(rate, (_cpu_seconds() - cpu) / (sum(counts) + ahead))
 
 
 def _cpu_seconds() -> float:

@@ -7,7 +7,7 @@ the same JPEG payloads. Windows of the peers are drawn from the same distributio
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,10 +26,12 @@ from mmdata.loader.pictures import reduction
 from mmdata.loader.views import DRAWS, Window
 
 Pixels = NDArray[np.uint8]
-Epoch = Callable[[], Iterator[int]]
-"""Starts an epoch and yields the number of records of each batch as it comes."""
+Counts = Generator[int, None, int] | Iterator[int]
+Epoch = Callable[[], Counts]
+"""Starts an epoch and yields the number of records of each batch; may return how many it has prepared of the next epoch."""
 
 BUFFER = 1000  # records among which the peers shuffle
+RAW_EPOCHS = 3
 PART = 8  # records that a thread of the limit takes at a time; batch sizes are multiples of it
 
 
@@ -74,9 +76,10 @@ def mmdata(task: Task) -> Epoch:
     """Return the loader of this project."""
     options = LoaderOptions(fields=("image",), views={"image": task.view}, threads=task.workers)
 
-    def epoch() -> Iterator[int]:
+    def epoch() -> Generator[int, None, int]:
         with Loader(task.dataset, batch_size=task.batch_size, rank=0, world_size=1, options=options) as loader:
             yield from map(len, loader)
+        return loader.stats().stages["decode"].records - len(loader) * task.batch_size
 
     return epoch
 
@@ -223,20 +226,22 @@ def contenders(task: Task) -> dict[str, Epoch]:
 
 
 def raw_contenders(task: Task) -> dict[str, Epoch]:
-    """Return mmdata and webdataset giving undecoded records, both in this process and without threads."""
+    """Return mmdata and webdataset giving undecoded records, both in this process and on one thread, several times over.
+
+    mmdata gives them in its shuffled order, checked; webdataset as they stand.
+    """
     import webdataset as wds
 
     records = ShardedRecords(task.dataset)
     order = Order(records.counts, 0)
 
     def by_number() -> Iterator[int]:
-        for start in range(0, len(records), task.batch_size):
-            wanted = order.indices(0, range(start, min(start + task.batch_size, len(records)))).tolist()
-            yield len([records.payloads(index) for index in wanted])
+        for start in range(0, RAW_EPOCHS * len(records), task.batch_size):
+            positions = np.arange(start, start + task.batch_size) % len(records)
+            yield len([records.payloads(index) for index in order.indices(0, positions).tolist()])
 
     def one_by_one() -> Iterator[int]:
-        pipeline = wds.WebDataset(task.tars, shardshuffle=len(task.tars), detshuffle=True, empty_check=False).shuffle(BUFFER)
-        for batch in pipeline.batched(task.batch_size, collation_fn=list):
-            yield len(batch)
+        rows = wds.WebDataset(task.tars, shardshuffle=False, empty_check=False).repeat(RAW_EPOCHS)
+        return map(len, rows.batched(task.batch_size, collation_fn=list))
 
     return {"mmdata": by_number, "webdataset": one_by_one}

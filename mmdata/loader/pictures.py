@@ -43,16 +43,13 @@ class PictureDecoder:
         self._view = view
         self._jpeg = jpeg
         self._resize = resize
+        self.random = view.random
+        """Whether the same picture is shown otherwise in another epoch."""
 
     @property
     def shape(self) -> tuple[int, int, int] | None:
         """The shape of every decoded picture; None for cuts, which differ."""
         return (*self._view.size, 3) if self._resize else None
-
-    @property
-    def random(self) -> bool:
-        """Whether the same picture is shown otherwise in another epoch."""
-        return self._view.random
 
     def __call__(self, payload: memoryview, key: str, seat: Seat) -> Pixels | Cut:
         """Return the cut, or the resized picture uint8 [height, width, 3]; what is empty has no pixels.
@@ -72,7 +69,7 @@ class PictureDecoder:
         return target
 
     def _draws(self, key: str, seat: Seat) -> list[float]:
-        return fractions_of(DRAWS, seat.seed, "view", self._name, seat.epoch, key) if self._view.random else _STILL
+        return fractions_of(DRAWS, seat.seed, "view", self._name, seat.epoch, key) if self.random else _STILL
 
     def _cut(self, payload: memoryview, draws: list[float]) -> Cut:
         if self._jpeg:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,12 +19,16 @@ from mmdata.loader.example import Example
 from mmdata.loader.packed import pack
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
-from mmdata.loader.seat import Seat
+from mmdata.loader.scratch import Scratch
+from mmdata.loader.seat import Columns, Seat
 from mmdata.loader.stats import Meter, Tally
 from mmdata.loader.substitution import Slot, Substitution, read_or_substitute
 
 _RECORDS_A_TASK = 8
 """Records that a thread takes at a time: enough to make handing over cheap, few enough to keep all threads busy."""
+
+_IN_USE = 4
+"""Batches that a consumer holds, about: memory of so many more than are prepared ahead is kept to be used again."""
 
 Part = list[tuple[int, Slot]]
 """Rows of a batch, and which records belong there."""
@@ -55,6 +59,7 @@ class Pipeline:
         Closing the iterator drops what is not ready and ends the threads.
         """
         pending: deque[Future[Prepared]] = deque()
+        scratch = Scratch(most=len(self._records.shapes) * (prefetch + _IN_USE))
         with ExitStack() as stack:
             collator = ThreadPoolExecutor(1, "mmdata-collate")
             stack.callback(collator.shutdown, cancel_futures=True)
@@ -62,7 +67,7 @@ class Pipeline:
             stack.callback(decoders.shutdown, cancel_futures=True)  # first: the collator waits for the decoders
             for place in places:
                 rows = self._schedule.rows(place)
-                columns = self._records.columns(len(rows.positions))
+                columns = self._columns(scratch, len(rows.positions))
                 parts = [decoders.submit(self._read, rows, part, columns) for part in _parts(rows)]
                 pending.append(collator.submit(self._prepare, rows, parts, columns))
                 if len(pending) > prefetch:
@@ -70,26 +75,30 @@ class Pipeline:
             while pending:
                 yield self._next(pending)
 
+    def _columns(self, scratch: Scratch, rows: int) -> Columns:
+        return {name: scratch.array((rows, *shape)) for name, shape in self._records.shapes.items()}
+
     def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
         self._meter.ready(sum(1 for future in pending if future.done()))
         return pending.popleft().result()
 
-    def _read(self, rows: Rows, part: Part, columns: Mapping[str, torch.Tensor]) -> list[Read]:
-        tally, arrays = Tally(), {name: column.numpy() for name, column in columns.items()}
-        seed, substitutes = self._schedule.order.seed, partial(self._schedule.substitutes, rows)
+    def _read(self, rows: Rows, part: Part, columns: Columns) -> list[Read]:
+        tally, seed, substitutes = Tally(), self._schedule.order.seed, partial(self._schedule.substitutes, rows)
         read = [
-            read_or_substitute(self._records, substitutes, slot, Seat(seed, slot.epoch, row, arrays, tally)) for row, slot in part
+            read_or_substitute(self._records, substitutes, slot, Seat(seed, slot.epoch, row, columns, tally))
+            for row, slot in part
         ]
         self._meter.tally(tally)
         return read
 
-    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Mapping[str, torch.Tensor]) -> Prepared:
+    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Columns) -> Prepared:
         read = list(chain.from_iterable(part.result() for part in parts))
         begin = perf_counter()
-        batch = collate([example for example, _ in read], self._records.types, columns, pin=self._transfer.pinned)
-        marked = _marked(_packed(batch, rows), rows, [lost is not None for _, lost in read])
-        marked = marked.pin_memory() if self._transfer.pinned else marked
-        self._meter.fill(marked.filled())
+        tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
+        batch = collate([example for example, _ in read], self._records.types, tensors, pin=self._transfer.pinned)
+        batch = _packed(batch, rows, pin=self._transfer.pinned)
+        self._meter.fill(batch.filled())
+        marked = _marked(batch, rows, [lost is not None for _, lost in read])
         self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)
         return Prepared(self._transfer.send(marked), [lost for _, lost in read if lost is not None])
 
@@ -102,7 +111,7 @@ def _parts(rows: Rows) -> Iterator[Part]:
     return (slots[start : start + _RECORDS_A_TASK] for start in range(0, len(slots), _RECORDS_A_TASK))
 
 
-def _packed(batch: Batch, rows: Rows) -> Batch:
+def _packed(batch: Batch, rows: Rows, *, pin: bool) -> Batch:
     """Return the batch with the sequences of its packed field in shared rows; as it is, where none is packed."""
     if rows.packed is None:
         return batch
@@ -110,7 +119,8 @@ def _packed(batch: Batch, rows: Rows) -> Batch:
     tokens = batch.fields[field]
     assert isinstance(tokens, torch.Tensor)
     tokens, lengths, packed = pack(tokens, batch.lengths[field], rows.packed)
-    return replace(batch, fields={**batch.fields, field: tokens}, lengths={**batch.lengths, field: lengths}, packed=packed)
+    batch = replace(batch, fields={**batch.fields, field: tokens}, lengths={**batch.lengths, field: lengths}, packed=packed)
+    return batch.pin_memory() if pin else batch
 
 
 def _marked(batch: Batch, rows: Rows, substituted: list[bool]) -> Batch:

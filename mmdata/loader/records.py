@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mmdata.errors import ConfigError
@@ -43,11 +43,11 @@ class ShardedRecords:
         # Reading ahead goes from one window into the next; a few more are for substitutes.
         self._files = ShardFiles(collection, split, len(collection.datasets) * (2 * options.window + 8))
         self.counts: NDArray[np.int64] = self._files.counts
-        self._ends = np.cumsum(self.counts)
+        self._ends: list[int] = np.cumsum(self.counts).tolist()
         self._finish = Finish(self.types, self.views)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return self._ends[-1]
 
     def __getitem__(self, index: int) -> Example:
         """Return a record by its number. Raises RecordError where it cannot be read, IndexError where there is none.
@@ -65,8 +65,8 @@ class ShardedRecords:
     def _place(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of a split with {len(self)} records")
-        shard = int(np.searchsorted(self._ends, index, side="right"))
-        return shard, index - int(self._ends[shard] - self.counts[shard])
+        shard = bisect_right(self._ends, index)  # passes over empty shards
+        return shard, index - (self._ends[shard - 1] if shard else 0)
 
     def read(self, shard: int, record: int, seat: Seat = _NOWHERE) -> Example:
         """Return a record by its shard and its number there. Raises RecordError where it cannot be read."""
@@ -79,9 +79,10 @@ class ShardedRecords:
         )
         return Example(raw.key, fields, raw.metadata)
 
-    def columns(self, rows: int) -> dict[str, torch.Tensor]:
-        """Return the columns of a batch whose shape is known before anything is decoded, without content: uint8 [rows, …]."""
-        return {name: torch.empty((rows, *shape), dtype=torch.uint8) for name, shape in self._decode.shapes.items()}
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of a field in every record, uint8, where it is known before anything is decoded."""
+        return self._decode.shapes
 
     def name(self, shard: int, record: int) -> str:
         """Return the key of a record, readable or not; where even its index is lost, its shard and its number there."""

@@ -138,7 +138,8 @@ class LookAhead:
         self._place = place.epoch, place.position
         coming = tuple(shard for _, shard in islice(self._order.upcoming(*self._place), self._cache.ahead))
         with self._lock:
-            if coming == self._next and next(self._missing(coming), None) is None:
+            # Room for what was refused comes when a window is done, and then other shards come up.
+            if coming == self._next:
                 return
             self._next = coming
             self._pool = self._pool or ThreadPoolExecutor(self._cache.connections, "mmdata-fetch")

@@ -1,4 +1,4 @@
-"""Memory that payloads are read into, used again as soon as nobody looks at it any more.
+"""Memory that payloads are read into and pictures are decoded into, used again as soon as nobody looks at it any more.
 
 New memory for each payload costs ten times as much as reading it from the page cache: the system hands it out page by page.
 """
@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import deque
 from threading import local
 
+import numpy as np
+from numpy.typing import NDArray
+
 _SMALLEST = 1 << 16
-_MOST = 256
-"""Blocks that a thread keeps; where more are looked at, the next ones are not kept."""
 
 
 class Scratch(local):
-    """Blocks of memory of one thread; each thread has its own."""
+    """Blocks of memory, other ones in each thread; at most `most` are kept, what is looked at beyond these lives without it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 256) -> None:
+        self._most = most
         self._blocks: deque[bytearray] = deque()
 
     def take(self, size: int) -> memoryview:
@@ -28,9 +30,13 @@ class Scratch(local):
                 return memoryview(block)[:size]
         block = bytearray(max(_SMALLEST, 1 << (size - 1).bit_length()))
         self._blocks.append(block)
-        if len(self._blocks) > _MOST:
+        if len(self._blocks) > self._most:
             self._blocks.popleft()
         return memoryview(block)[:size]
+
+    def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return an array of any content, which stays the caller's as `take` says."""
+        return np.frombuffer(self.take(int(np.prod(shape))), np.uint8).reshape(shape)
 
 
 def _unseen(block: bytearray) -> bool:

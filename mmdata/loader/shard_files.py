@@ -8,7 +8,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import Any
+from operator import add
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -61,8 +62,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks)
 
 
-@dataclass(frozen=True, eq=False)
-class Raw:
+class Raw(NamedTuple):
     """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata.
 
     Their memory is used again once no view of it is left.
@@ -143,7 +143,14 @@ class ShardFiles:
 
     def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
         """Read members that stand together at once: the members of a record follow each other in the tar."""
+        if not offsets:
+            return []  # a dataset of a mixture that has none of the wanted fields
         descriptor = self._opened(shard)
+        ends = list(map(add, offsets, sizes))
+        start, end = min(offsets), max(ends)
+        if end - start <= sum(sizes) + _GAP:
+            block = self._read_block(descriptor, shard, start, end)
+            return [block[first - start : last - start] for first, last in zip(offsets, ends, strict=True)]
         found: dict[int, memoryview] = {}
         for run in _runs(offsets, sizes):
             start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)

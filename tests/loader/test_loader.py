@@ -322,6 +322,23 @@ def test_the_ledger_speaks_of_what_was_yielded(damaged: Path) -> None:
         assert lost == 1
 
 
+def test_a_shard_that_is_lost_in_the_middle_of_an_epoch_costs_its_records(
+    damaged: Path, shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Emptied while it is read, a shard loses what was not read yet and nothing else; that is reported once."""
+    options = LoaderOptions(window=7, last="pad", threads=1, prefetch=0)
+    with Loader(shared, batch_size=5, options=options) as whole, Loader(damaged, batch_size=5, options=options) as loader:
+        expected, found = take(whole, 8), take(loader, 2)
+        (damaged / "train-000003.tar").write_bytes(b"")
+        found += take(loader, 6)
+        lost = {entry.key for entry in loader.ledger}
+    late = {key for batch in expected[2:] for key in batch.keys}
+    assert lost == {f"r{number:04d}" for number in range(15, 23)} & late
+    for one, other in zip(expected, found, strict=True):
+        assert [key in lost for key in one.keys] == other.substituted.tolist()
+    assert sum(record.levelno == logging.WARNING for record in caplog.records) == 1
+
+
 def test_a_dataset_beyond_use_stops_the_run(make_dataset: MakeDataset) -> None:
     """Where no substitute can be read either, the loader says so and what to do; asked again, it says so again."""
     out = make_dataset([4, 4])

@@ -160,6 +160,10 @@ def test_what_a_source_lacks_is_filled_where_that_is_asked_for(make_dataset: Mak
         assert (batch.lengths["image"][row].tolist() == [0, 0]) == lacks
         assert batch.metadata[row]["label"].startswith("l")
     assert sorted(key.startswith("b") for key in batch.keys) == [False] * 4 + [True] * 4
+    few = LoaderOptions(window=1, fields=("mel",))
+    with Loader(Mixture({whole: 1, other: 1}, missing="fill"), batch_size=8, options=few) as loader:
+        batch = next(iter(loader))
+    assert [size == 0 for size in batch.lengths["mel"].tolist()] == [key.startswith("b") for key in batch.keys]
 
 
 @pytest.mark.parametrize(("weights", "said"), [({}, "at least one"), ({"a": 0}, "above 0"), ({"a": float("inf")}, "above 0")])
