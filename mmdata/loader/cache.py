@@ -2,9 +2,9 @@
 
 A file is fetched under a temporary name (`.NAME.part`), which has its full size from the beginning, and takes its own name when
 its checksum is right. So the sizes of all files in the folder are what it takes, at any moment and for every process that looks.
-Locks are those of the system on files that are open (flock): one on the folder while room is made, one on each temporary file
-while it is fetched. They end with their process, and a temporary file that nobody holds is removed by the next one that needs
-room.
+Locks are those of the system on files that are open (flock): one on the folder while room is made or a file gets its name, one
+on each temporary file while it is fetched. They end with their process, and a temporary file that nobody holds is removed by the
+next one that needs room.
 """
 
 from __future__ import annotations
@@ -125,12 +125,14 @@ class FileCache:
         if not self._reserve(local, part, remote.size or 0, next_uses, ahead=ahead):
             return False
         self._download(remote, part)
-        _path_of_part(local).replace(local)
+        with _locked_folder(self.folder):  # one who adds up the sizes must see it under one of its names
+            _path_of_part(local).replace(local)
         return True
 
     def used(self) -> int:
         """Return the bytes of all files of the folder, those that are being fetched at their full size."""
-        return sum(size for _, size in self._files())
+        with _locked_folder(self.folder):
+            return sum(size for _, size in self._files())
 
     def _files(self) -> Iterator[tuple[Path, int]]:
         for folder, _, names in os.walk(self.folder):

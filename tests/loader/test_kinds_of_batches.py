@@ -22,12 +22,12 @@ from tests.loader.conftest import COUNTS, MakeDataset
 
 Source = Literal["plain", "mixed"]
 WORLDS = (1, 2, 3, 6)
-FEW = ("text", "tokens", "image")
+FEW = ("text", "tokens")
 
 KINDS: dict[str, tuple[BatchSize, Bucket | None]] = {
     "count": (6, None),
     "bucketed": (6, Bucket(by="tokens", span=18)),
-    "budget": (Budget(tokens=60, patches=64, world_sizes=WORLDS), None),
+    "budget": (Budget(tokens=60, world_sizes=WORLDS), None),
     "bucketed budget": (Budget(total=150, world_sizes=WORLDS), Bucket(span=20, run=6)),
     "packed": (Packing(rows=6, length=12), None),
 }

@@ -334,7 +334,9 @@ def test_a_shard_that_is_lost_in_the_middle_of_an_epoch_costs_its_records(
         lost = {entry.key for entry in loader.ledger}
     late = {key for batch in expected[2:] for key in batch.keys}
     assert lost == {f"r{number:04d}" for number in range(15, 23)} & late
-    for one, other in zip(expected, found, strict=True):
+    for one, other in zip(expected[:2], found[:2], strict=True):
+        assert_equal_batches(one, other)
+    for one, other in zip(expected[2:], found[2:], strict=True):
         assert [key in lost for key in one.keys] == other.substituted.tolist()
     assert sum(record.levelno == logging.WARNING for record in caplog.records) == 1
 
