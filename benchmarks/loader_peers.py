@@ -102,7 +102,7 @@ class Limit:
 
         size, count = self._task.batch_size, len(self._payloads)
         sizes = [decode_jpeg_header(payload)[:2] for payload in self._payloads]
-        windows = [self._task.view.window(*size, self._rng.random(DRAWS).tolist()) for size in sizes]
+        windows = [self._task.view.window(height, width, self._rng.random(DRAWS).tolist()) for height, width in sizes]
         work = list(zip(self._payloads, sizes, windows, strict=True))
         whole = count // size * size
         with ThreadPoolExecutor(self._task.workers) as pool:
