@@ -85,13 +85,15 @@ def mmdata(task: Task) -> Epoch:
 
 
 class Limit:
-    """The library calls and nothing else: payloads lie in memory, windows are drawn, threads share no more than the work."""
+    """The library calls and nothing else: payloads and batches lie in memory, windows are drawn, threads share only the work."""
 
     def __init__(self, task: Task, *, resize: bool) -> None:
         records = task.records
         self._task = task
         self._payloads = [bytes(records.payloads(index).payloads["jpg"]) for index in range(len(records))]
         self._resize = resize
+        self._rows = 3 * task.batch_size  # as many batches as a loader has under way
+        self._batches = np.empty((self._rows, *task.view.size, 3), np.uint8)
         self._rng = np.random.default_rng(0)
 
     def __call__(self) -> Iterator[int]:
@@ -100,18 +102,20 @@ class Limit:
 
         size, count = self._task.batch_size, len(self._payloads)
         sizes = [decode_jpeg_header(payload)[:2] for payload in self._payloads]
-        windows = [self._task.view.window(*size, self._rng.random(DRAWS).tolist()) for size in sizes]
+        windows = [self._task.view.window(height, width, self._rng.random(DRAWS).tolist()) for height, width in sizes]
         work = list(zip(self._payloads, sizes, windows, strict=True))
         whole = count // size * size
         with ThreadPoolExecutor(self._task.workers) as pool:
-            done = pool.map(self._decode, [work[start : start + PART] for start in range(0, whole, PART)])
+            parts = [(start % self._rows, work[start : start + PART]) for start in range(0, whole, PART)]
+            done = pool.map(self._decode, parts)
             for _ in range(0, whole, size):
                 yield sum(islice(done, size // PART))
 
-    def _decode(self, part: list[tuple[bytes, tuple[int, int], Window]]) -> int:
+    def _decode(self, numbered: tuple[int, list[tuple[bytes, tuple[int, int], Window]]]) -> int:
         from simplejpeg import decode_jpeg
 
-        out = np.empty((len(part), *self._task.view.size, 3), np.uint8)
+        first, part = numbered
+        out = self._batches[first : first + len(part)]
         for row, (payload, (height, width), window) in zip(out, part, strict=True):
             factor = reduction(window, self._task.view.size)
             least = (0, 0) if factor == 1 else (-(-height // factor), -(-width // factor))

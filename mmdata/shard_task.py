@@ -5,7 +5,6 @@ It leaves them in the staging folder, the index last: its presence there means t
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmdata.codec import Codec
+from mmdata.crc import crc32
 from mmdata.engines.local import Tick
 from mmdata.errors import RecordError
 from mmdata.files import publish, publishing
@@ -149,6 +149,6 @@ class ShardJob:
         for extension, payload in payloads.items():
             row[f"{extension}.offset"] = tar.add(f"{record.key}.{extension}", payload)
             row[f"{extension}.size"] = len(payload)
-            row[f"{extension}.crc32"] = zlib.crc32(payload)
+            row[f"{extension}.crc32"] = crc32(payload)
         metadata = {f"metadata.{name}": value for name, value in record.metadata.items()}
         return row | self.codec.measure(record) | metadata

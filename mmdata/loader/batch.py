@@ -116,8 +116,8 @@ def collate(
         elif name in columns:
             fields[name], lengths[name] = columns[name], _heights_and_widths(values)
         elif isinstance(values[0], Cut):
-            fields[name], _ = _padded(name, [cut.pixels for cut in values], (0, 1), pin=pin)
             lengths[name] = torch.from_numpy(cut_sizes(values))
+            fields[name] = _gathered(values, pin=pin)
         else:
             varying = _varying(type_)
             fields[name], sizes = _padded(name, values, varying, pin=pin)
@@ -153,6 +153,15 @@ def _widened(column: Column, type_: FieldType) -> Column:
 
 def _heights_and_widths(pictures: Sequence[NDArray[Any]]) -> torch.Tensor:
     return torch.tensor([picture.shape[:2] for picture in pictures], dtype=torch.int64)
+
+
+def _gathered(cuts: Sequence[Cut], *, pin: bool) -> torch.Tensor:
+    """Return cuts as uint8 [batch, height, width, 3]; what lies beyond one is never read, so it is left as it is."""
+    height, width = (max(cut.pixels.shape[axis] for cut in cuts) for axis in (0, 1))
+    gathered = torch.empty((len(cuts), height, width, 3), dtype=torch.uint8, pin_memory=pin)
+    for row, cut in zip(gathered.numpy(), cuts, strict=True):
+        row[: cut.pixels.shape[0], : cut.pixels.shape[1]] = cut.pixels
+    return gathered
 
 
 def _padded(name: str, values: Sequence[NDArray[Any]], varying: Sequence[int], *, pin: bool) -> tuple[torch.Tensor, torch.Tensor]:

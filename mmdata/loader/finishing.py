@@ -56,7 +56,8 @@ class _Pixels:
         Given are uint8 [batch, 3, height, width] with the sizes, or, of cuts, with a third number: 1 where it is mirrored.
         """
         if lengths.shape[1] == 3:
-            cut = resized(pictures.permute(0, 2, 3, 1), lengths[:, :2], self._size, lengths[:, 2] > 0)
+            precision = torch.float16 if pictures.is_cuda else torch.float32
+            cut = resized(pictures.permute(0, 2, 3, 1), lengths[:, :2], self._size, lengths[:, 2] > 0, precision)
             # Levels are whole numbers whoever resizes: what comes after sees no difference but rounding.
             pictures = cut.round_().clamp_(0, 255)
         if self._dtype == torch.uint8:

@@ -11,7 +11,8 @@ from threading import local
 import numpy as np
 from numpy.typing import NDArray
 
-_SMALLEST = 1 << 16
+_STEP = 1 << 16
+"""Sizes of blocks are multiples of it, so that one that was made for a payload mostly fits the next."""
 
 
 class Scratch(local):
@@ -28,7 +29,8 @@ class Scratch(local):
             self._blocks.rotate(-1)
             if len(block) >= size and _unseen(block):
                 return memoryview(block)[:size]
-        block = bytearray(max(_SMALLEST, 1 << (size - 1).bit_length()))
+        block = bytearray(-(-size // _STEP) * _STEP + 1)
+        block.pop()  # so that there is room for the byte of `_unseen`
         self._blocks.append(block)
         if len(self._blocks) > self._most:
             self._blocks.popleft()

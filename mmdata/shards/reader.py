@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mmdata.crc import crc32
 from mmdata.errors import DatasetError
 from mmdata.shards.index import Member
 
@@ -27,7 +27,7 @@ class ShardReader:
         payload = os.pread(self._descriptor, member.size, member.offset)
         if len(payload) != member.size:
             raise DatasetError(f"{self.path}: the file ends before byte {member.offset + member.size}")
-        if zlib.crc32(payload) != member.crc32:
+        if crc32(payload) != member.crc32:
             raise DatasetError(f"{self.path}: the payload at byte {member.offset} is damaged (its crc32 differs)")
         return payload
 

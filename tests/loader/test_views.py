@@ -149,8 +149,10 @@ def test_a_batch_is_resized_as_single_pictures_are(size: tuple[int, int]) -> Non
     for row, source in enumerate(sources):
         single = torch.from_numpy(source).permute(2, 0, 1)[None].float()
         expected = functional.interpolate(single, size, mode="bilinear", antialias=True)[0]
-        torch.testing.assert_close(found[row], expected.flip(2) if flipped[row] else expected, rtol=0, atol=1e-3)
+        torch.testing.assert_close(found[row], expected.flip(2) if flipped[row] else expected, rtol=0, atol=2e-3)
     assert not found[3].any()
+    half = resized(torch.from_numpy(batch), sizes, size, flipped, torch.float16)
+    assert (half - found).abs().max() < 0.5  # of a level: what a GPU makes rounds to the same level or the one beside it
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])
