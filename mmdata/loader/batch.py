@@ -83,7 +83,8 @@ class Batch:
         if self.packed is not None and self.packed.field == name:
             return int(lengths.sum()), self.packed.documents.numel()
         sizes = lengths[:, None] if lengths.ndim == 1 else lengths
-        if isinstance(column := self.fields[name], torch.Tensor) and column.ndim == 4:
+        column = self.fields[name]
+        if isinstance(column, torch.Tensor) and column.dtype == torch.uint8 and column.ndim == 4:
             sizes = sizes[:, :2]  # of pictures that are resized later, a third number says whether they are mirrored
         return int(sizes.prod(1).sum()), len(sizes) * int(sizes.amax(0).prod())
 

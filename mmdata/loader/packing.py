@@ -27,12 +27,13 @@ _LOOK_AHEAD = 256
 
 @dataclass(frozen=True, eq=False)
 class ByPacking:
-    """Steps of packed rows; `packing` names its field, and `sizes_of` counts the tokens of that one alone.
+    """Steps of packed rows of a field; `sizes_of` counts the tokens of that one alone.
 
     Every row has at least one record. At the end of an epoch, records that are fewer than the rows are dropped, or padded.
     """
 
     packing: Packing
+    field: str
     sizes_of: Sizes
     last: Last = "drop"
 
@@ -64,8 +65,7 @@ class ByPacking:
             rows = np.arange(self.packing.rows)
         dealt = np.argsort(rows, kind="stable")
         taken = np.resize(np.arange(count, dtype=np.int64), len(rows))[dealt]
-        field, length = self.packing.field or "", self.packing.length
-        packed = PackedRows(field, self.packing.rows, length, rows[dealt], lengths[taken])
+        packed = PackedRows(self.field, self.packing.rows, self.packing.length, rows[dealt], lengths[taken])
         return Step(start + count, start + taken, dealt >= count, packed)
 
     def steps(self, order: RecordOrder, epoch: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -95,9 +95,8 @@ def _cut(collection: Collection, split: str, batch_size: BatchSize, options: Loa
             return ByBudget(batch_size, Sizes(collection, split, batch_size.units, options), options.last)
         case Packing():
             field = _packed_field(collection.fields, batch_size.field)
-            return ByPacking(
-                replace(batch_size, field=field), Sizes(collection.select([field]), split, DEFAULT_UNITS, options), options.last
-            )
+            sizes = Sizes(collection.select([field]), split, DEFAULT_UNITS, options)
+            return ByPacking(batch_size, field, sizes, options.last)
         case _:
             return ByCount(batch_size, options.last)
 
