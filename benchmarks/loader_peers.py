@@ -240,9 +240,10 @@ def raw_contenders(task: Task) -> dict[str, Epoch]:
     order = Order(records.counts, 0)
 
     def by_number() -> Iterator[int]:
-        for start in range(0, RAW_EPOCHS * len(records), task.batch_size):
-            positions = np.arange(start, start + task.batch_size) % len(records)
-            yield len([records.payloads(index) for index in order.indices(0, positions).tolist()])
+        for epoch in range(RAW_EPOCHS):
+            numbers = order.indices(epoch, np.arange(len(records))).tolist()
+            for start in range(0, len(numbers), task.batch_size):
+                yield len([records.payloads(number) for number in numbers[start : start + task.batch_size]])
 
     def one_by_one() -> Iterator[int]:
         rows = wds.WebDataset(task.tars, shardshuffle=False, empty_check=False).repeat(RAW_EPOCHS)

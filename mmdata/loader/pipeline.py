@@ -44,6 +44,15 @@ class Prepared:
     substitutions: list[Substitution]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """The records of a batch, the columns that they are decoded into, and their decoding under way."""
+
+    rows: Rows
+    columns: Columns
+    parts: list[Future[list[Read]]]
+
+
 class Pipeline:
     """Prepares the batches of a schedule; what it prepares does not depend on the number of threads."""
 
@@ -63,20 +72,23 @@ class Pipeline:
         with ExitStack() as stack:
             collator = ThreadPoolExecutor(1, "mmdata-collate")
             stack.callback(collator.shutdown, cancel_futures=True)
+            planner = ThreadPoolExecutor(1, "mmdata-plan")  # so that the consumer waits for no plan
+            stack.callback(planner.shutdown, cancel_futures=True)
             decoders = ThreadPoolExecutor(threads, "mmdata-decode")
-            stack.callback(decoders.shutdown, cancel_futures=True)  # first: the collator waits for the decoders
+            stack.callback(decoders.shutdown, cancel_futures=True)  # first: each waits for the one below it
             for place in places:
-                rows = self._schedule.rows(place)
-                columns = self._columns(scratch, len(rows.positions))
-                parts = [decoders.submit(self._read, rows, part, columns) for part in _parts(rows)]
-                pending.append(collator.submit(self._prepare, rows, parts, columns))
+                planned = planner.submit(self._plan, place, decoders, scratch)
+                pending.append(collator.submit(self._prepare, planned))
                 if len(pending) > prefetch:
                     yield self._next(pending)
             while pending:
                 yield self._next(pending)
 
-    def _columns(self, scratch: Scratch, rows: int) -> Columns:
-        return {name: scratch.array((rows, *shape)) for name, shape in self._records.shapes.items()}
+    def _plan(self, place: Place, decoders: ThreadPoolExecutor, scratch: Scratch) -> Planned:
+        """Find the records of a batch and have them decoded."""
+        rows = self._schedule.rows(place)
+        columns = {name: scratch.array((len(rows.positions), *shape)) for name, shape in self._records.shapes.items()}
+        return Planned(rows, columns, [decoders.submit(self._read, rows, part, columns) for part in _parts(rows)])
 
     def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
         self._meter.ready(sum(1 for future in pending if future.done()))
@@ -91,14 +103,15 @@ class Pipeline:
         self._meter.tally(tally)
         return read
 
-    def _prepare(self, rows: Rows, parts: list[Future[list[Read]]], columns: Columns) -> Prepared:
-        read = list(chain.from_iterable(part.result() for part in parts))
+    def _prepare(self, plan: Future[Planned]) -> Prepared:
+        planned = plan.result()
+        read = list(chain.from_iterable(part.result() for part in planned.parts))
         begin = perf_counter()
-        tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
+        tensors = {name: torch.from_numpy(column) for name, column in planned.columns.items()}
         batch = collate([example for example, _ in read], self._records.types, tensors, pin=self._transfer.pinned)
-        batch = _packed(batch, rows, pin=self._transfer.pinned)
+        batch = _packed(batch, planned.rows, pin=self._transfer.pinned)
         self._meter.fill(batch.filled())
-        marked = _marked(batch, rows, [lost is not None for _, lost in read])
+        marked = _marked(batch, planned.rows, [lost is not None for _, lost in read])
         self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)
         return Prepared(self._transfer.send(marked), [lost for _, lost in read if lost is not None])
 
