@@ -67,8 +67,7 @@ def _prepare(said: Path) -> None:
     _print_to(said)
     cv2.setNumThreads(1)
     threadpool_limits(1)
-    # Arrow's own allocator maps a gigabyte at its first use, which the limit of memory would count.
-    pa.set_memory_pool(pa.system_memory_pool())
+    pa.allocate_buffer(1)  # Arrow maps a gigabyte for its first one: before memory is limited, so that it does not count
 
 
 def _follow_parent() -> None:
