@@ -1,17 +1,19 @@
 """Plant changed copies of pictures, captions and recordings among the originals, and count which of them `near` finds.
 
     python -m benchmarks.near_duplicates --stamps DIR [--rows 400] [--seed 0] [--pictures DIR] [--json FILE]
+    python -m benchmarks.near_duplicates --sketches 100000
 
 DIR holds the Tux Paint stamps (Debian package `tuxpaint-stamps-default`) and their `manifest.jsonl`. No two originals have the
 stamp or the caption in common; each kind of change makes one copy of each. A copy counts as found where it is rejected for its
 original, or for another copy of it; a reject for anything else counts against the precision. With `--pictures`, the pictures are
-those in another folder.
+those in another folder. With `--sketches`, it measures instead what the reduction takes for so many random pictures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +31,8 @@ from rich.table import Table
 from mmdata.errors import RecordError
 from mmdata.record import Origin, Record
 from mmdata.rng import rng_for
+from mmdata.sketch.image import WINDOWS
+from mmdata.sketch.near import ImageLikeness, near_repeats
 from mmdata.stages.audio import Decode as DecodeAudio
 from mmdata.stages.deduplicate import Deduplicate
 from mmdata.stages.image_decode import Decode as DecodeImage
@@ -221,16 +225,32 @@ def together() -> dict[str, dict[str, Change]]:
     return {"image": {name: CHANGES["image"]["half the size"]}, "text": {name: retyped}, "audio": {name: delayed}}
 
 
+def measure_scale(count: int) -> None:
+    """Print the time and the memory that the reduction takes for random sketches of pictures, without and with windows."""
+    for views in (1, 1 + len(WINDOWS)):
+        rng = np.random.default_rng(0)
+        sketches = ({"image": b"image:" + rng.integers(0, 2**64, views, dtype=np.uint64).tobytes()} for _ in range(count))
+        start = time.process_time()
+        found = sum(1 for _ in near_repeats(sketches, {"image": ImageLikeness(7, crops=views > 1)}))
+        seconds, memory = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        print(f"{count} sketches of {views}: {seconds:.1f} s of one core, at most {memory} MiB so far, {found} near another")
+
+
 def main() -> None:
     """Print a table of recall by kind of change, and the precision by field."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stamps", type=Path, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--stamps", type=Path)
+    what.add_argument("--sketches", type=int)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--least-characters", type=int, default=1, help="of a caption")
     parser.add_argument("--pictures", type=Path, help="folder of JPEGs to take in place of the pictures")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.sketches:
+        measure_scale(options.sketches)
+        return
     found = list(originals(options.stamps, options.rows, options.seed, options.least_characters))
     if options.pictures:
         found = [{**fields, "image": picture} for fields, picture in zip(found, pictures(options.pictures), strict=False)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from mmdata.cli.main import printable
 from mmdata.cli.progress import shown
 
 if TYPE_CHECKING:
-    from mmdata.dataset import Dataset
+    from mmdata.builder import Outcome
+    from mmdata.changes import Changes
     from mmdata.plan import Plan
     from mmdata.stages.base import Stage
 
@@ -24,19 +26,29 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1), help="Processes; by default one a core. Changes nothing in the result.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N rows of the source.")
+@click.option("--update", is_flag=True, help="Take over rows and raw files that changed since OUT was built.")
 @click.option("--dry-run", is_flag=True, help="Check the recipe and print the plan; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
 def command(
-    recipe: str, out: Path, workers: int | None, settings: tuple[str, ...], limit: int | None, *, dry_run: bool, as_json: bool
+    recipe: str,
+    out: Path,
+    workers: int | None,
+    settings: tuple[str, ...],
+    limit: int | None,
+    *,
+    update: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Build the dataset folder OUT from RECIPE, a YAML file or the name of a bundled recipe.
 
-    A build that was interrupted goes on where it stopped when the same command is run again. The same recipe over the same rows
-    gives the same bytes.
+    A build that was interrupted goes on where it stopped when the same command is run again, and a dataset that is damaged is
+    repaired. The same recipe over the same rows gives the same bytes. Where rows or raw files changed, --update makes anew what
+    holds them, and keeps what was learned.
 
     Example: mmdata build stamps out/stamps --set source.path=corpus/manifest.jsonl
     """
-    from mmdata.builder import build
+    from mmdata.builder import carry_out
     from mmdata.plan import make_plan
     from mmdata.recipe import Recipe
 
@@ -46,8 +58,8 @@ def command(
         click.echo(json.dumps(_planned(plan)) if as_json else printable(_plan_text(plan, out)))
         return
     with shown() as progress:
-        dataset = build(loaded, out, workers=workers, limit=limit, progress=progress)
-    click.echo(json.dumps(_built(dataset)) if as_json else printable(built_text(dataset)))
+        outcome = carry_out(loaded, out, workers=workers, limit=limit, update=update, progress=progress)
+    click.echo(json.dumps(_built(outcome)) if as_json else printable(built_text(outcome)))
 
 
 def _planned(plan: Plan) -> dict[str, object]:
@@ -98,12 +110,15 @@ def _type_text(type_: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in type_.items())
 
 
-def _built(dataset: Dataset) -> dict[str, object]:
-    return {"out": str(dataset.path), **{key: dataset.description[key] for key in ("fingerprint", "counts")}}
+def _built(outcome: Outcome) -> dict[str, object]:
+    dataset, changes = outcome.dataset, outcome.changes
+    said = {"out": str(dataset.path), **{key: dataset.description[key] for key in ("fingerprint", "counts")}}
+    return said | ({"changes": asdict(changes)} if changes else {})
 
 
-def built_text(dataset: Dataset) -> str:
+def built_text(outcome: Outcome) -> str:
     """Return what a build came to, as lines of text."""
+    dataset = outcome.dataset
     counts = dataset.description["counts"]
     rejects = ", ".join(f"{count:,} {kind}" for kind, count in counts["rejects"].items() if count) or "none"
     splits = ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items())
@@ -111,4 +126,14 @@ def built_text(dataset: Dataset) -> str:
         f"{dataset.path}: {counts['records']:,} records ({splits}) in {len(dataset.shards):,} shards\n"
         f"  {counts['rows']:,} rows in = {counts['rows_written']:,} written + {counts['rows_rejected']:,} rejected ({rejects})"
         + (f"\n  the rejects and their reasons: {dataset.path / 'rejects.parquet'}" if counts["rows_rejected"] else "")
+        + (_changes_text(outcome.changes) if outcome.changes else "")
     )
+
+
+def _changes_text(changes: Changes) -> str:
+    rows = (
+        f"{changes.rows_added:,} added, {changes.rows_changed:,} changed, {changes.rows_removed:,} removed, "
+        f"{changes.rows_kept:,} kept"
+    )
+    repaired = f"\n  repaired: {', '.join(changes.repaired)}" if changes.repaired else ""
+    return f"\n  rows: {rows}; shards: {changes.shards_rebuilt:,} rebuilt, {changes.shards_kept:,} kept{repaired}"

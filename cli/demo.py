@@ -23,7 +23,7 @@ def command(out: Path, *, as_json: bool) -> None:
 
     It takes about two minutes and writes below the folder that --out names; run again, it goes on from what is there.
     """
-    from mmdata.builder import build
+    from mmdata.builder import carry_out
     from mmdata.train.config import load_config
     from mmdata.train.loop import train
     from mmdata.validation.checks import validate
@@ -35,9 +35,9 @@ def command(out: Path, *, as_json: bool) -> None:
 
     say(f"1 of 3: building the demo corpus (mmdata build demo {data})")
     with shown() as progress:
-        dataset = build("demo", data, progress=progress)
-    say(built_text(dataset))
-    for reject in dataset.rejects():
+        outcome = carry_out("demo", data, progress=progress)
+    say(built_text(outcome))
+    for reject in outcome.dataset.rejects():
         say(f"    {reject['kind']} in {reject['stage']}: {reject['key']}: {reject['reason']}")
 
     say(f"2 of 3: checking every promise of the folder (mmdata validate {data})")
@@ -55,7 +55,8 @@ def command(out: Path, *, as_json: bool) -> None:
         "      then build your own: mmdata recipes"
     )
     if as_json:
-        outcome = {"counts": dataset.description["counts"], "problems": report.errors, "training": result.to_json()}
-        click.echo(json.dumps(outcome))
+        counts = outcome.dataset.description["counts"]
+        told = {"counts": counts, "problems": report.errors, "training": result.to_json()}
+        click.echo(json.dumps(told))
     if not report.ok:
         raise click.exceptions.Exit(1)

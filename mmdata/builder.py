@@ -1,26 +1,39 @@
-"""The build: plan, fit pass, shard tasks, and at the end the account of every row and `dataset.json`."""
+"""The build: plan, fit passes, shards, and at the end the account of every row and `dataset.json`.
+
+There is one way to build, whatever the folder holds: what is there as it would be made now is taken, the rest is made. A folder
+that is new, gone on with, updated or repaired differs in what may have changed since.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdata.dataset import SPLITS, Dataset, read_description
-from mmdata.engines.base import Engine, Tick
+import pyarrow.parquet as pq
+
+from mmdata.changes import Changes, Mode, RawChanges
+from mmdata.dataset import DESCRIPTION, Dataset
+from mmdata.differences import differences
+from mmdata.engines.base import Tick
 from mmdata.engines.local import LocalEngine, refuse_recursion
 from mmdata.errors import DatasetError, TooManyRejectsError
-from mmdata.files import digest_of_json
-from mmdata.fit import Fitting
-from mmdata.folder import BuildFolder, complete_description, differences, refusal
+from mmdata.files import digest_of_json, sha256_of
+from mmdata.fit import Fitted, Fitting
+from mmdata.folder import REJECTS, BuildFolder
+from mmdata.learned import given_artifacts
 from mmdata.plan import Plan, make_plan
+from mmdata.raw import CorpusFiles
 from mmdata.recipe import Recipe
-from mmdata.shard_task import RowRunner, ShardJob
-from mmdata.stages.base import Stage
-from mmdata.summary import Account, describe, versions
+from mmdata.shard_build import ShardBuild
+from mmdata.shards.index import ShardIndex
+from mmdata.standing import Standing, find_standing, refuse_another
+from mmdata.stock import FileHashes, Stock
+from mmdata.summary import Account, describe, description_file, rejects_file, versions
 
 _log = logging.getLogger("mmdata.build")
 
@@ -42,15 +55,28 @@ def _silent(_: Progress) -> None:
     return None
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A dataset that is complete, and what was done to one that was there before: None where it is new, or nothing was to do."""
+
+    dataset: Dataset
+    changes: Changes | None
+
+
 def build(
     recipe: Recipe | Mapping[str, Any] | str | Path,
     out: str | Path,
     *,
     workers: int | None = None,
     limit: int | None = None,
+    update: bool = False,
     progress: Report = _silent,
 ) -> Dataset:
-    """Build a dataset folder and return it open. A build that was interrupted goes on where it stopped.
+    """Build a dataset folder and return it open.
+
+    A build that was interrupted goes on where it stopped, and of a dataset that is damaged exactly what is damaged is made again.
+    With `update`, rows and raw files may have changed since the folder was built: what holds them is made again, what was learned
+    is kept, and the folder is then the same as one built from nothing with these artifacts.
 
     It starts processes that import the calling script; so a script calls it under `if __name__ == "__main__":`.
 
@@ -59,33 +85,37 @@ def build(
         out: The folder: new, empty, or left by the same build.
         workers: Number of processes; by default one a core. It changes nothing in the result.
         limit: Take only the first rows of the source.
+        update: Take over what changed in the source.
         progress: Called a few times a second with how far the build is.
 
     Raises:
         RecipeError: The recipe cannot be carried out.
         SourceError: The corpus cannot be listed.
-        DatasetError: The folder cannot be used, or belongs to another build.
+        DatasetError: The folder cannot be used, belongs to another build, or raw files changed since it was begun.
         TooManyRejectsError: More rows were rejected than the recipe allows; the folder can be resumed.
     """
+    return carry_out(recipe, out, workers=workers, limit=limit, update=update, progress=progress).dataset
+
+
+def carry_out(
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    limit: int | None = None,
+    update: bool = False,
+    progress: Report = _silent,
+) -> Outcome:
+    """Build as `build` does, and say also what became of a dataset that was there before."""
     refuse_recursion()
     loaded = _loaded(recipe)
     _refuse_inside(loaded, Path(out))
     plan = make_plan(loaded, limit)
     if plan.left_out:
         _log.warning("%d files belong to no row, such as %s", len(plan.left_out), plan.left_out[0])
-    folder = BuildFolder(Path(out))
-    identity = _identity(plan)
-    if complete_description(folder.out):
-        _refuse_another(folder.out, identity)
-    else:
-        with folder.held():
-            folder.claim(identity, versions())
-            folder.reopen()
-            folder.forget_failures()
-            with LocalEngine(workers or os.cpu_count() or 1, folder.work, loaded.limits) as engine:
-                _Build(plan, folder, engine, progress).run()
-    folder.clear()
-    return Dataset(folder.out)
+    return _Build(plan, given_artifacts(loaded), BuildFolder(Path(out)), workers or os.cpu_count() or 1, progress).run(
+        update=update
+    )
 
 
 def _loaded(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
@@ -101,62 +131,111 @@ def _refuse_inside(recipe: Recipe, out: Path) -> None:
         raise DatasetError(f"{out}: lies inside of the corpus {corpus}, whose files are listed; name a folder outside of it")
 
 
-def _identity(plan: Plan) -> dict[str, Any]:
-    """What must agree for a folder to be resumed: what is built of what."""
-    return {"recipe": plan.recipe.substance(), "rows": {"count": plan.rows, "digest": plan.rows_digest}}
-
-
-def _refuse_another(out: Path, identity: dict[str, Any]) -> None:
-    description = read_description(out)
-    if lines := differences(description["identity"], identity):
-        raise DatasetError(refusal(out, lines))
-
-
 @dataclass(frozen=True)
 class _Build:
     plan: Plan
+    given: Mapping[str, bytes]
     folder: BuildFolder
-    engine: Engine
+    workers: int
     progress: Report
 
-    def run(self) -> None:
-        """Carry out what is not done yet, then close the folder."""
-        stages, artifacts = self._fit()
-        fingerprint = digest_of_json({"plan": self.plan.fingerprint, "artifacts": artifacts})
-        codec = self.plan.codec(stages)
-        runner = RowRunner(self.plan.recipe, stages, self.plan.recipe.stage_names)
-        self._build_shards(ShardJob(runner, codec, fingerprint, self.folder.staging))
+    def run(self, *, update: bool) -> Outcome:
+        """Leave a complete folder as it is where nothing is to do; else hold it, and do what is."""
+        if (description := self.folder.description()) is not None:
+            refuse_another(self.plan, self.given, self.folder.out, description, update=update)
+            if not update and not self.folder.work.exists() and not self.folder.damage(description, FileHashes(self.workers)):
+                return Outcome(Dataset(self.folder.out), None)
+        with self.folder.held(digest_of_json(self.plan.recipe.substance())):
+            hashes = FileHashes(self.workers)
+            standing = find_standing(self.plan, self.given, self.folder, hashes, update=update)
+            is_done = standing.mode is Mode.REPAIR and not standing.damaged
+            changes = None if is_done else self._carry_out(standing, hashes, update=update)
+            self.folder.clear()
+        return Outcome(Dataset(self.folder.out), changes)
+
+    def _carry_out(self, standing: Standing, hashes: FileHashes, *, update: bool) -> Changes | None:
+        folder, mode = self.folder, standing.mode
+        folder.keeps_description = mode is Mode.REPAIR
+        stock = folder.stock(hashes, standing.damaged)
+        known = self._known_rows(stock, standing) if update or standing.description is not None else None
+        raw = RawChanges(folder.out, CorpusFiles(self.plan.recipe, self.workers), mode)
+        with LocalEngine(self.workers, folder.work, self.plan.recipe.limits) as engine:
+            promised = {} if mode is Mode.UPDATE else standing.artifacts
+            fitting = Fitting(self.plan, folder, engine, raw, self.given, promised)
+            if standing.artifacts:
+                fitting.keep(standing.artifacts, standing.damaged)
+            if folder.has_failed():
+                fitting.forget()
+            fitted = fitting(self._phase)
+            shards = ShardBuild(fitted, fitted.plan.codec(fitted.stages), folder, raw, hashes, stock, _tars(standing))
+            if standing.is_strict:
+                shards.refuse_strays()
+                folder.claim(self.plan.identity, versions())
+            shards.prepare()
+            folder.forget_failure()
+            indexes = shards.run(engine, self._phase("build", self.plan.rows))
+        self._close(standing, fitted, shards, indexes)
+        return None if known is None else self._changes(known, shards, standing)
+
+    def _close(self, standing: Standing, fitted: Fitted, shards: ShardBuild, indexes: Mapping[str, Sequence[ShardIndex]]) -> None:
+        """Account for every row, and write `rejects.parquet` and `dataset.json`."""
+        out = self.folder.out
         try:
-            account = Account.of(self.plan, self.folder, codec)
+            account = Account.of(fitted.plan, shards.codec, indexes)
         except TooManyRejectsError:
             self.folder.mark_failed()
             raise
-        describe(account, _identity(self.plan), fingerprint, artifacts, stages)
+        self.folder.publish(out / REJECTS, rejects_file(account))
+        files = [one.index_file for one in shards.done.values() if one.tar is not None]
+        digests = {file.relative_to(out).as_posix(): sha256_of(file) for file in [*files, out / REJECTS]}
+        description = describe(account, fitted, digests)
+        if standing.mode is not Mode.REPAIR or not self._is_as_promised(standing, description):
+            self.folder.publish(out / DESCRIPTION, description_file(description))
 
-    def _fit(self) -> tuple[list[Stage], dict[str, str]]:
-        return Fitting(self.plan, self.folder.artifacts, self.folder.fit, self.engine)(self._phase)
+    def _is_as_promised(self, standing: Standing, description: Mapping[str, Any]) -> bool:
+        """Whether a repaired dataset is what it was; under other versions of the libraries it may differ.
 
-    def _build_shards(self, job: ShardJob) -> None:
-        pending = [task for task in self.plan.tasks if self.folder.staged(task.name, job.fingerprint) is None]
-        tick = self._phase("build", self.plan.rows)
-        tick(self.plan.rows - sum(len(task.rows) for task in pending), len(self.plan.rejects))
-        commits = {split: self._commits(split, job.fingerprint) for split in SPLITS}
-        for commit in commits.values():
-            next(commit)
-        for task in self.engine.run(job, pending, tick):
-            next(commits[task.split])
+        Raises DatasetError where it differs under the same ones.
+        """
+        assert standing.description is not None
+        # The recipe as run may name another place of the corpus; what of it matters is the identity, which agrees.
+        promised, now = standing.description, json.loads(description_file(description))
+        names = sorted(now.keys() - {"checksum", "recipe"})
+        lines = differences({name: promised.get(name) for name in names}, {name: now[name] for name in names})
+        other = [line for line in lines if not line.startswith("versions.")]
+        if other and len(other) == len(lines):
+            told = "\n".join(f"  {line}" for line in other[:20])
+            raise DatasetError(
+                f"{self.folder.out}: is repaired, but not what it was, as raw files changed; --update takes them over:\n{told}"
+            )
+        return not other
 
-    def _commits(self, split: str, fingerprint: str) -> Iterator[None]:
-        """Each time, give the shards of a split their final names, in the order of the tasks, as far as tasks are done."""
-        number = 0
-        for task in (task for task in self.plan.tasks if task.split == split):
-            while (info := self.folder.staged(task.name, fingerprint)) is None:
-                yield
-            if info.records:
-                self.folder.commit(task.name, f"{split}-{number:06d}")
-                number += 1
-        while True:
-            yield
+    def _known_rows(self, stock: Stock, standing: Standing) -> set[str]:
+        """Return the keys in the source of the rows that the folder was made of."""
+        keys = {key for one in stock.shards if one.index_file.parent != self.folder.retired for key in one.rows}
+        path = self.folder.out / REJECTS
+        if standing.description is not None and path not in standing.damaged:
+            # Where a whole task gave no record, only this table knows its rows.
+            keys |= set(pq.read_table(path, columns=["key"]).column("key").to_pylist())
+        return keys
+
+    def _changes(self, known: set[str], shards: ShardBuild, standing: Standing) -> Changes:
+        planned = {row.source_key for row in self.plan.planned}
+        made = {row.source_key: place in task.earlier for task in shards.pending for place, row in enumerate(task.task.rows)}
+        is_repair = standing.mode is Mode.REPAIR
+        added = 0 if is_repair else len(planned - known)
+        changed = 0 if is_repair else sum(not is_copied and key in known for key, is_copied in made.items())
+        rebuilt = sum(shards.done[task.digest].tar is not None for task in shards.pending)
+        total = sum(one.tar is not None for one in shards.done.values())
+        return Changes(
+            rows_added=added,
+            rows_changed=changed,
+            rows_removed=0 if is_repair else len(known - planned - {reject.key for reject in self.plan.rejects}),
+            rows_kept=len(planned) - added - changed,
+            shards_rebuilt=rebuilt,
+            shards_kept=total - rebuilt,
+            repaired=tuple(path.relative_to(self.folder.out).as_posix() for path in standing.damaged),
+        )
 
     def _phase(self, name: str, total: int) -> Tick:
         done = rejects = 0
@@ -167,3 +246,10 @@ class _Build:
             self.progress(Progress(name, done, total, rejects))
 
         return tick
+
+
+def _tars(standing: Standing) -> dict[str, str]:
+    """Return the sha256 that each tar must come to where a dataset is repaired."""
+    if standing.mode is not Mode.REPAIR or standing.description is None:
+        return {}
+    return {shard["file"]: shard["sha256"] for found in standing.description["shards"].values() for shard in found}

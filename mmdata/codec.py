@@ -37,7 +37,7 @@ _ANNOTATIONS: dict[str, Any] = {"spans": Span, "boxes": Box, "points": Point, "s
 
 @dataclass(frozen=True)
 class Codec:
-    """Encodes records of one schema; `members` maps each extension to its field and format, `inputs` are the raw fields."""
+    """Encodes records of one schema; `members` maps each extension to its field and format, `inputs` name the raw inputs."""
 
     schema: Schema
     members: Mapping[str, tuple[str, Format[Any]]]
@@ -96,7 +96,6 @@ class Codec:
         described: dict[str, Any] = {
             "key": record.key,
             "source_key": origin.source_key,
-            "row": origin.row,
             "split": origin.split,
             "group": origin.group,
             "inputs": {name: vars(origin.inputs[name]) for name in self.inputs},
@@ -110,8 +109,11 @@ class Codec:
             described["measures"] = measures
         return canonical_json(described)
 
-    def decode(self, payloads: Mapping[str, bytes]) -> Record:
-        """Return the record that these payloads (by extension) hold. Raises RecordError for a payload that is damaged."""
+    def decode(self, payloads: Mapping[str, bytes], row: int = -1) -> Record:
+        """Return the record that these payloads (by extension) hold. Raises RecordError for a payload that is damaged.
+
+        The number of its input row stands in the index alone, so that a shard stays as it is where rows before it come and go.
+        """
         try:
             described = _DESCRIBED.validate_json(payloads[METADATA_MEMBER], strict=True)
             notes = _ANNOTATED.validate_json(described.annotations, strict=True)
@@ -124,7 +126,7 @@ class Codec:
                 value = self._typed(name, format_.decode(payloads[extension]), notes.get(name, {}), described)
                 fields[name] = _annotated(value, notes.get(name, {}), steps.get(name, []))
         said = described
-        origin = Origin(said.row, said.source_key, said.split, said.group, said.inputs)
+        origin = Origin(row, said.source_key, said.split, said.group, said.inputs)
         return Record(said.key, fields, origin, said.metadata, said.measures)
 
     def _typed(self, name: str, value: Value, notes: Mapping[str, Any], described: _Described) -> Value:
@@ -149,7 +151,6 @@ class _Described:
     """The json member of a record, each value of the type that it must have."""
 
     key: str
-    row: int
     source_key: str
     split: str
     group: str

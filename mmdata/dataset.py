@@ -91,6 +91,11 @@ class _Layout:
 _LAYOUT, _SHARD = TypeAdapter(_Layout), TypeAdapter(Shard)
 
 
+def fingerprint_of(identity: Mapping[str, Any], artifacts: Mapping[str, str]) -> str:
+    """Return the sha256 of all that decides over the bytes of a dataset: its recipe and rows, and what was learned (by file)."""
+    return digest_of_json({"identity": identity, "artifacts": artifacts})
+
+
 class Dataset:
     """A finished dataset, open for reading. Nothing but `dataset.json` is read until a record is asked for."""
 
@@ -136,7 +141,7 @@ class Dataset:
         index = ShardIndex.read(self.path / shard.index_file)
         if len(index) != shard.records:
             raise DatasetError(f"{shard.index_file}: {len(index)} rows, but the dataset has {shard.records} records there")
-        wanted = index_schema(self.codec.extensions, self.codec.measures, self.schema.metadata)
+        wanted = index_schema(self.codec.extensions, self.codec.inputs, self.codec.measures, self.schema.metadata)
         if not index.table.schema.equals(wanted) or any(column.null_count for column in index.table.columns):
             raise DatasetError(
                 f"{shard.index_file}: its columns are not those of the dataset; run `mmdata validate` on the folder"
@@ -174,7 +179,7 @@ class Dataset:
     def _record(self, shard: Shard, index: ShardIndex, place: int) -> Record:
         with self.open_shard(shard) as reader:
             payloads = {extension: reader.read(index.members(extension)[place]) for extension in [*self.members, METADATA_MEMBER]}
-        return self.codec.decode(payloads)
+        return self.codec.decode(payloads, index.column("row")[place])
 
     def find(self, key: str) -> Record:
         """Return the record with this key, or with this key in the source. Raises DatasetError where there is none."""
@@ -189,11 +194,16 @@ class Dataset:
     def payloads(self, split: str | None = None) -> Iterator[dict[str, bytes]]:
         """Yield the payloads of every record by extension, in the order of the shards, undecoded."""
         for shard in self.shards if split is None else self.shards_of(split):
-            index = self.index(shard)
-            places = {extension: index.members(extension) for extension in [*self.members, METADATA_MEMBER]}
-            with self.open_shard(shard) as reader:
-                for place in range(len(index)):
-                    yield {extension: reader.read(found[place]) for extension, found in places.items()}
+            for _, payloads in self._read(shard):
+                yield payloads
+
+    def _read(self, shard: Shard) -> Iterator[tuple[int, dict[str, bytes]]]:
+        """Yield the input row and the payloads of every record of a shard."""
+        index = self.index(shard)
+        places = {extension: index.members(extension) for extension in [*self.members, METADATA_MEMBER]}
+        with self.open_shard(shard) as reader:
+            for place, row in enumerate(index.column("row")):
+                yield row, {extension: reader.read(found[place]) for extension, found in places.items()}
 
     def __iter__(self) -> Iterator[Record]:
-        return (self.codec.decode(payloads) for payloads in self.payloads())
+        return (self.codec.decode(payloads, row) for shard in self.shards for row, payloads in self._read(shard))

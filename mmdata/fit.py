@@ -1,124 +1,202 @@
-"""The fit pass: stages that learn from the corpus observe its rows in parallel, then reduce what they saw in row order.
+"""The fit passes: stages that learn from the corpus observe its rows, then reduce what they saw in row order.
 
-A stage sees the rows as the stages before it leave them, but only those stages run that its own fields depend on.
+A stage sees the rows as the stages before it leave them, but only those stages run that its own fields depend on. What a stage
+has learned is kept as long as the folder is gone on with. What one judges is judged anew each time: over what was observed before
+and is still so, and over the rest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from mmdata.engines.base import Casualties, Engine, Tick, Watch
-from mmdata.files import canonical_json, publish, publishing, sha256_of
+from mmdata.changes import Mode, RawChanges
+from mmdata.differences import differences, refusal
+from mmdata.engines.base import Engine, Tick
+from mmdata.errors import DatasetError
+from mmdata.files import canonical_json, digest_of_json, publish
+from mmdata.folder import BuildFolder
+from mmdata.observations import counts, flat
+from mmdata.observing import EARLIER, FitJob, Observer
 from mmdata.plan import Plan, PlannedRow
 from mmdata.recipe import Recipe
-from mmdata.record import Record
 from mmdata.shard_task import RowRunner
-from mmdata.stages.base import FieldStage, FitStage, Stage
+from mmdata.shards.index import parquet_bytes
+from mmdata.stages.base import FieldStage, FitStage, JudgingStage, Stage
 
 EVERY_FIELD = "*"
-_ROWS_A_TASK = 256
+
+Start = Callable[[str, int], Tick]
+"""Told of each pass, by its name and number of rows; returns where it counts them."""
 
 
 @dataclass(frozen=True)
-class FitTask:
-    """Some rows, in the order of the source."""
+class Fitted:
+    """The stages with what they learned, the plan with what they decided, and the sha256 of every artifact by file.
 
-    number: int
-    rows: tuple[PlannedRow, ...]
+    `learned` are the artifacts that every record may depend on; of what was judged, only the verdict on its own row touches one.
+    """
 
-
-@dataclass(frozen=True)
-class FitJob:
-    """Lets one stage observe tasks of rows."""
-
-    stage: FitStage
-    runner: RowRunner
-    folder: Path
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """The names of what a row passes: the source, the stages before, and the one that learns."""
-        return (*self.runner.places, self.stage.stage)
-
-    def __call__(self, task: FitTask, watch: Watch, casualties: Casualties) -> None:
-        """Write what the stage observes in these rows."""
-        self.runner.open()
-        table = self.stage.observe(self._records(task.rows, watch, casualties))
-        with publishing(self.folder / f"{task.number:06d}.arrow") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-
-    def _records(self, rows: Iterable[PlannedRow], watch: Watch, casualties: Casualties) -> Iterator[Record]:
-        """Yield the records to learn from. A casualty gives none; where it matters, the build meets it again and rejects it."""
-        for position, planned in enumerate(rows):
-            watch.begin(position)
-            results = self.runner(planned, watch) if position not in casualties else ()
-            for record in (result for result in results if isinstance(result, Record)):
-                watch.enter(len(self.runner.places))
-                yield record
-            watch.end(rejected=False)
+    plan: Plan
+    stages: Sequence[Stage]
+    learned: Mapping[str, str]
+    artifacts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """Fits the stages of a plan, one after the other; what is done already is taken from the disk."""
+    """Fits the stages of a plan, one after the other; what is done already is taken from the disk.
+
+    `given` are files learned elsewhere, taken in place of learning. `promised` says what sha256 a file must come to.
+    """
 
     plan: Plan
-    artifacts: Path
-    work: Path
+    folder: BuildFolder
     engine: Engine
+    changes: RawChanges
+    given: Mapping[str, bytes]
+    promised: Mapping[str, str]
 
-    def __call__(self, start: Callable[[str, int], Tick]) -> tuple[list[Stage], dict[str, str]]:
-        """Return the stages with what they learned, and the sha256 of every artifact by file.
-
-        `start(name, rows)` is told of each pass and returns where it counts its rows.
-        """
-        stages = list(self.plan.recipe.stages)
-        digests: dict[str, str] = {}
+    def __call__(self, start: Start) -> Fitted:
+        """Fit all stages."""
+        plan, stages = self.plan, list(self.plan.recipe.stages)
+        learned: dict[str, str] = {}
+        judged: dict[str, str] = {}
         for number, stage in enumerate(stages):
-            if isinstance(stage, FitStage) and stage.needs_fit:
-                files = self._fitted(number, stage, stages, start)
+            if isinstance(stage, JudgingStage):
+                rows = self._observer(plan, number, stages, start).by_row()
+                fitted = stage.fitted(stage.reduce(flat(rows)))
+                judged |= self._publish(number, {**fitted.learned, **self._observations(stage, rows)})
+                plan = plan.judged(_digests(_rows_for(plan, stage), rows, fitted.verdicts(flat(rows))))
+                stages[number] = fitted
+            elif isinstance(stage, FitStage) and stage.needs_fit:
+                files = self._learned(number, stage)
+                if files is None:
+                    files = stage.reduce(self._observer(plan, number, stages, start).table())
+                    self._mark(number, self._publish(number, files), is_learned_here=True)
                 stages[number] = stage.fitted(files)
-                digests |= {self._file(number, name).name: sha256_of(self._file(number, name)) for name in files}
-        return stages, dict(sorted(digests.items()))
+                learned |= self._named(number, files)
+        return Fitted(plan, stages, dict(sorted(learned.items())), dict(sorted((judged | learned).items())))
 
-    def _fitted(
-        self, number: int, stage: FitStage, stages: Sequence[Stage], start: Callable[[str, int], Tick]
-    ) -> dict[str, bytes]:
-        done = self.work / f"{number}.json"
-        if not done.exists():
-            files = stage.reduce(self._observed(number, stage, stages, start))
-            self.artifacts.mkdir(exist_ok=True)
-            for name, content in sorted(files.items()):
-                publish(self._file(number, name), content, self.work)
-            publish(done, canonical_json(sorted(files)).encode())
-        return {name: self._file(number, name).read_bytes() for name in json.loads(done.read_bytes())}
+    def keep(self, promised: Mapping[str, str], damaged: Collection[Path]) -> None:
+        """Let the artifacts that a complete dataset has, but for damaged ones, be taken in place of learning and observing.
 
-    def _file(self, number: int, name: str) -> Path:
-        """Stages of one kind would name their files alike; all but the first have their number before the name."""
-        kinds = [type(stage) for stage in self.plan.recipe.stages]
-        is_first = kinds.index(kinds[number]) == number
-        return self.artifacts / (name if is_first else f"{number}-{name}")
+        Raises DatasetError where an update would have to learn again: it would learn something else from other rows.
+        """
+        recipe = self.plan.recipe
+        for number, stage in enumerate(recipe.stages):
+            if isinstance(stage, JudgingStage):
+                path = self.folder.artifacts / artifact_name(recipe, number, _observed_file(stage))
+                if path.name in promised and path not in damaged:
+                    self._work(number).mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, self._work(number) / EARLIER)
+            elif isinstance(stage, FitStage) and stage.needs_fit:
+                files = [artifact_name(recipe, number, name) for name in stage.files]
+                if not any(self.folder.artifacts / file in damaged for file in files):
+                    self._mark(number, {file: promised[file] for file in files}, is_learned_here=False)
+                elif self.changes.mode is Mode.UPDATE:
+                    hint = "build without --update first, which repairs it"
+                    raise DatasetError(f"{self.folder.artifacts / files[0]}: is damaged or missing; {hint}")
 
-    def _observed(self, number: int, stage: FitStage, stages: Sequence[Stage], start: Callable[[str, int], Tick]) -> pa.Table:
-        folder = self.work / f"{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = [row for row in self.plan.planned if stage.every_split or row.split == "train"]
-        starts = range(0, len(rows), _ROWS_A_TASK)
-        tasks = [FitTask(count, tuple(rows[first : first + _ROWS_A_TASK])) for count, first in enumerate(starts)]
-        tick = start(self.plan.recipe.stage_names[number], len(rows))
-        pending = [task for task in tasks if not (folder / f"{task.number:06d}.arrow").exists()]
-        tick(len(rows) - sum(len(task.rows) for task in pending), 0)
-        job = FitJob(stage, runner_for(self.plan.recipe, stages, number), folder)
-        for _ in self.engine.run(job, pending, tick):
-            pass
-        if not tasks:
-            return stage.observe([])
-        return pa.concat_tables(pa.ipc.open_file(folder / f"{task.number:06d}.arrow").read_all() for task in tasks)
+    def forget(self) -> None:
+        """Forget what was learned here, and what was observed for it."""
+        for marker in self.folder.fit.glob("*.json"):
+            if json.loads(marker.read_bytes())["is_learned_here"]:
+                marker.unlink()
+                shutil.rmtree(marker.with_suffix(""), ignore_errors=True)
+
+    def _learned(self, number: int, stage: FitStage) -> dict[str, bytes] | None:
+        """Return the files that the stage has learned, here or elsewhere; None where it must still learn.
+
+        Raises DatasetError where a file is not what was learned, or what is given is not what the folder was begun with.
+        """
+        names = {name: artifact_name(self.plan.recipe, number, name) for name in stage.files}
+        given = {name: self.given[file] for name, file in names.items() if file in self.given}
+        marker = self.folder.fit / f"{number}.json"
+        if not marker.exists():
+            if given:
+                self._mark(number, self._publish(number, given), is_learned_here=False)
+            return given or None
+        held = json.loads(marker.read_bytes())["files"]
+        files = {name: _read(self.folder.artifacts / file) for name, file in names.items()}
+        if lines := differences(self._named(number, files), held, "artifacts"):
+            raise DatasetError(refusal(self.folder.out, lines))
+        if given and (lines := differences(held, self._named(number, given), "artifacts")):
+            raise DatasetError(refusal(self.folder.out, lines))
+        return files
+
+    def _observer(self, plan: Plan, number: int, stages: Sequence[Stage], start: Start) -> Observer:
+        stage = stages[number]
+        assert isinstance(stage, FitStage)
+        rows = _rows_for(plan, stage)
+        self._work(number).mkdir(parents=True, exist_ok=True)
+        job = FitJob(stage, runner_for(plan.recipe, stages, number), self._work(number))
+        return Observer(job, rows, self.engine, self.changes, start(plan.recipe.stage_names[number], len(rows)))
+
+    def _observations(self, stage: JudgingStage, rows: pa.Table) -> dict[str, bytes]:
+        """Return the file of what was observed. Of a corpus in which something is concealed, no digests of rows are kept."""
+        return {} if self.plan.recipe.conceals else {_observed_file(stage): parquet_bytes(rows)}
+
+    def _named(self, number: int, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Return the sha256 of what a stage learned, by the files of the artifacts."""
+        contents = sorted(files.items())
+        return {artifact_name(self.plan.recipe, number, name): hashlib.sha256(content).hexdigest() for name, content in contents}
+
+    def _publish(self, number: int, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Write artifacts; return their sha256. Raises DatasetError where one is not what the dataset promises."""
+        digests = self._named(number, files)
+        for file, sha256 in digests.items():
+            if self.promised.get(file, sha256) != sha256:
+                raise DatasetError(
+                    f"{self.folder.artifacts / file}: it, or what it depends on, is damaged and does not come out the same: raw "
+                    "files changed, or it was learned from earlier rows; put it back from a copy, or build into a new folder"
+                )
+        for name, content in sorted(files.items()):
+            self.folder.publish(self.folder.artifacts / artifact_name(self.plan.recipe, number, name), content)
+        return digests
+
+    def _mark(self, number: int, files: Mapping[str, str], *, is_learned_here: bool) -> None:
+        content = canonical_json({"files": files, "is_learned_here": is_learned_here})
+        publish(self.folder.fit / f"{number}.json", content.encode())
+
+    def _work(self, number: int) -> Path:
+        return self.folder.fit / f"{number}"
+
+
+def artifact_name(recipe: Recipe, number: int, name: str) -> str:
+    """Return the file of an artifact. Stages of one kind name theirs alike, so all but the first have their number before it."""
+    kinds = [type(stage) for stage in recipe.stages]
+    is_first = kinds.index(kinds[number]) == number
+    return name if is_first else f"{number}-{name}"
+
+
+def _observed_file(stage: JudgingStage) -> str:
+    return f"{Path(stage.files[0]).stem}.observed.parquet"
+
+
+def _rows_for(plan: Plan, stage: FitStage) -> list[PlannedRow]:
+    return [row for row in plan.planned if stage.every_split or row.split == "train"]
+
+
+def _digests(rows: Sequence[PlannedRow], observed: pa.Table, verdicts: Sequence[str]) -> dict[int, str]:
+    """Return the new digest of each row of which a record was turned away, by the row's number."""
+    digests, first = {}, 0
+    for row, count in zip(rows, counts(observed), strict=True):
+        own = verdicts[first : first + count]
+        if any(own):
+            digests[row.row] = digest_of_json([row.digest, own])
+        first += count
+    return digests
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def runner_for(recipe: Recipe, stages: Sequence[Stage], number: int) -> RowRunner:

@@ -1,32 +1,30 @@
-"""The folder that a build writes to: whom it belongs to, who holds it, and what is done in it already.
+"""The folder that a build writes to: whom it belongs to, who holds it, and how files get their final names in it.
 
-Work in progress stands under `.build/`, which also names the build that the folder belongs to. A task's shard is moved to its
-final name, then its index, as soon as all tasks before it are done: shards are numbered without gaps and never seen incomplete.
+Work in progress stands under `.build/`, which also names the build that the folder belongs to. `dataset.json` says that the
+dataset is complete: it goes before the first file that it speaks of is changed, and comes back last.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from mmdata.dataset import DESCRIPTION
+from mmdata.dataset import DESCRIPTION, SPLITS, read_description
 from mmdata.errors import DatasetError
 from mmdata.files import canonical_json, flush_folder, publish, rename
-from mmdata.shard_task import staged_index, staged_rejects, staged_tar
-from mmdata.shards.index import ShardIndex, ShardInfo
+from mmdata.shard_task import staged_index, staged_tar
+from mmdata.shards.index import ShardIndex, write_index
+from mmdata.stock import FileHashes, Finished, Stock
 
+REJECTS = "rejects.parquet"
 _FAILED = "failed"
-_log = logging.getLogger("mmdata.build")
 
 
 class BuildFolder:
@@ -36,35 +34,53 @@ class BuildFolder:
         self.out = out
         self.work = out / ".build"
         self.staging = self.work / "shards"
+        self.retired = self.work / "retired"
         self.fit = self.work / "fit"
         self.artifacts = out / "artifacts"
         self.index = out / "index"
+        self.keeps_description = False
+        """Whether `dataset.json` stays, while files are repaired to what it promises."""
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Make the folder and hold it against other builds. Raises DatasetError where another one holds it."""
+    def held(self, recipe: str) -> Iterator[None]:
+        """Make the folder and hold it against other builds; `recipe` is the digest by which its shards are known.
+
+        Raises DatasetError where another build holds it, or it is of no build.
+        """
         try:
-            self._refuse_foreign()
+            self._refuse_foreign(recipe)
             self.work.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise DatasetError(f"{self.out}: cannot be written to ({error.strerror}); choose another folder") from error
         try:
             self._lock(descriptor)
-            for folder in (self.staging, self.fit, self.index):
+            for folder in (self.staging, self.retired, self.fit, self.index):
                 folder.mkdir(parents=True, exist_ok=True)
             yield
         finally:
             os.close(descriptor)
 
-    def _refuse_foreign(self) -> None:
+    def _refuse_foreign(self, recipe: str) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise DatasetError(f"{self.out}: is a file; name a folder for the dataset")
-        if self.work.is_dir() or not self.out.is_dir():
+        if self.work.is_dir() or not self.out.is_dir() or self.description() is not None:
             return
         found = sorted(path.name for path in self.out.iterdir())
-        if found:
+        if found and not self._recipes():
             raise DatasetError(f"{self.out}: holds {found[0]!r}, which no build wrote; name a new or an empty folder")
+        self.refuse_other_recipe(recipe)
+
+    def _recipes(self) -> set[str]:
+        """The digests of the recipes that made the shards here."""
+        return {info.recipe for path in self.index.glob("*.parquet") if (info := ShardIndex.read_info(path)) is not None}
+
+    def refuse_other_recipe(self, recipe: str) -> None:
+        """Raise DatasetError where nothing but the shards says whose the folder is, and they are of another recipe."""
+        if self._recipes() - {recipe}:
+            raise DatasetError(
+                f"{self.out}: {DESCRIPTION} is missing or damaged, and the shards are of another recipe; choose another folder"
+            )
 
     def _lock(self, descriptor: int) -> None:
         try:
@@ -75,110 +91,124 @@ class BuildFolder:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
-    def claim(self, identity: Mapping[str, Any], versions: Mapping[str, str]) -> None:
-        """Write down the build that the folder belongs to, or check that it is this one.
-
-        Raises DatasetError with the difference, line by line, where it is another one. Other versions of the libraries are
-        let pass with a warning: they may make other bytes.
-        """
-        path = self.work / "build.json"
-        if not path.exists():
-            publish(path, canonical_json({"identity": identity, "versions": versions}).encode())
-            return
-        held = json.loads(path.read_bytes())
-        if lines := differences(held["identity"], identity):
-            raise DatasetError(refusal(self.out, lines))
-        for line in differences(held["versions"], dict(versions)):
-            _log.warning("resumed under another version, so bytes may differ: %s", line)
-
-    def reopen(self) -> None:
-        """Take the shards that have their final names back to the staging folder, under the names of their tasks.
-
-        So a build that goes on, perhaps with fewer rejects, numbers them anew; it costs a rename each, and may stop anywhere.
-        """
-        for index in sorted(self.index.glob("*.parquet")):
-            if (info := ShardIndex.read_info(index)) is None:
-                index.unlink()
-                continue
-            tar = self.out / f"{index.stem}.tar"
-            if tar.exists():
-                rename(tar, staged_tar(self.staging, info.task))
-            rename(index, staged_index(self.staging, info.task))
-        for tar in self.out.glob("*.tar"):
-            # Stopped between the two renames of a commit, a tar has its final name and its index has not.
-            waiting = [task for task in self._without_tar() if task.startswith(f"{tar.stem.rpartition('-')[0]}-")]
-            if waiting:
-                rename(tar, staged_tar(self.staging, waiting[0]))
-            else:
-                tar.unlink()
-
-    def _without_tar(self) -> list[str]:
-        infos = (ShardIndex.read_info(path) for path in sorted(self.staging.glob("*.parquet")) if ".rejects" not in path.name)
-        return [info.task for info in infos if info and info.records and not staged_tar(self.staging, info.task).exists()]
-
-    def staged(self, task: str, fingerprint: str) -> ShardInfo | None:
-        """What the index of a task says that is done, with these artifacts, and waits for its final name."""
-        info = ShardIndex.read_info(staged_index(self.staging, task))
-        if info is None or info.fingerprint != fingerprint or not staged_rejects(self.staging, task).exists():
+    def description(self) -> dict[str, Any] | None:
+        """What `dataset.json` says; None where it is missing or damaged."""
+        try:
+            return read_description(self.out)
+        except DatasetError:
             return None
-        return info if not info.records or staged_tar(self.staging, task).exists() else None
 
-    def commit(self, task: str, shard: str) -> None:
-        """Give the files of a finished task their final names, the index last."""
-        rename(staged_tar(self.staging, task), self.out / f"{shard}.tar")
-        rename(staged_index(self.staging, task), self.index / f"{shard}.parquet")
+    def claimed(self) -> dict[str, Any] | None:
+        """The `identity` and `versions` of the build that goes on in the folder; None where none does."""
+        try:
+            claim: dict[str, Any] = json.loads((self.work / "build.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        return claim
 
-    def forget_failures(self) -> None:
-        """Where the last build failed for its rejects, forget the tasks that had errors, and what was learned without them.
+    def claim(self, identity: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+        """Write down the build that the folder now belongs to."""
+        publish(self.work / "build.json", canonical_json({"identity": identity, "versions": versions}).encode())
 
-        The raw files may have been mended since, so these rows are tried again.
+    def damage(self, description: Mapping[str, Any], hashes: FileHashes) -> list[Path]:
+        """Return the files that are missing, or hold something else than `dataset.json` says."""
+        wanted = {self.out / shard["file"]: shard["sha256"] for found in description["shards"].values() for shard in found}
+        wanted |= {self.out / file: sha256 for file, sha256 in description["index"].items()}
+        wanted |= {self.artifacts / file: sha256 for file, sha256 in description["artifacts"].items()}
+        hashes.read(wanted)
+        return [path for path, sha256 in wanted.items() if hashes[path] != sha256]
+
+    def stock(self, hashes: FileHashes, distrusted: Collection[Path]) -> Stock:
+        """Return what is done in the folder, or is left of what was."""
+        folders = [(self.out, self.index), (self.staging, self.staging), (self.retired, self.retired)]
+        return Stock.scan(folders, hashes, frozenset(distrusted))
+
+    def staged(self, task: str) -> Finished:
+        """Return what a task has just left in the staging folder."""
+        index, tar = ShardIndex.read(staged_index(self.staging, task)), staged_tar(self.staging, task)
+        return Finished(index, staged_index(self.staging, task), tar if index.info.records else None)
+
+    def stage(self, done: Finished) -> Finished:
+        """Take a finished task that has the final name of another back to the staging folder."""
+        return self._moved(done, staged_tar(self.staging, done.digest), staged_index(self.staging, done.digest))
+
+    def retire(self, done: Finished) -> Finished:
+        """Put a task that is no more part of the dataset aside; its rows can still be had."""
+        if done.index_file.parent == self.retired:
+            return done
+        name = done.index.info.content
+        return self._moved(done, self.retired / f"{name}.tar", self.retired / f"{name}.parquet")
+
+    def place(self, done: Finished, shard: str, *, is_there: bool) -> Finished:
+        """Give the files of a finished task their final names, the index last; `is_there` says that the tar lies there already.
+
+        What lies there already with the same content is left untouched.
         """
-        mark = self.work / _FAILED
-        if not mark.exists():
+        tar, index = self.out / f"{shard}.tar", self.index / f"{shard}.parquet"
+        if is_there and done.tar not in {None, tar}:
+            assert done.tar is not None
+            done.tar.unlink()
+            done = Finished(done.index, done.index_file, tar)
+        if done.index_file != index and _same(done.index_file, index):
+            done.index_file.unlink()
+            done = Finished(done.index, index, done.tar)
+        return self._moved(done, tar, index)
+
+    def _moved(self, done: Finished, tar: Path, index: Path) -> Finished:
+        if done.tar is not None and done.tar != tar:
+            self.begin_change()
+            rename(done.tar, tar)
+        if done.index_file != index:
+            self.begin_change()
+            rename(done.index_file, index)
+        return Finished(done.index, index, None if done.tar is None else tar)
+
+    def write_index(self, done: Finished) -> None:
+        """Write the index of a task anew, in its place."""
+        self.publish(done.index_file, write_index(done.index.table, done.index.info, done.index.rejects))
+
+    def publish(self, path: Path, content: bytes) -> None:
+        """Write a file of the dataset, unless it holds this content already."""
+        if path.is_file() and path.read_bytes() == content:
             return
-        shutil.rmtree(self.fit)
-        self.fit.mkdir()
-        for rejects in self.staging.glob("*.rejects.parquet"):
-            if "error" in pq.read_table(rejects, columns=["kind"]).column("kind").to_pylist():
-                rejects.unlink()
-        mark.unlink()
+        self.begin_change()
+        path.parent.mkdir(exist_ok=True)
+        publish(path, content, self.work)
+
+    def begin_change(self) -> None:
+        """Let the folder no more say that it is complete, before anything that it says of itself is changed."""
+        path = self.out / DESCRIPTION
+        if not self.keeps_description and path.exists():
+            path.unlink()
+            flush_folder(self.out)
+
+    def sweep(self, kept: set[Path]) -> None:
+        """Remove tars and indexes that are none of the dataset's."""
+        for split in SPLITS:
+            name = f"{split}-{'[0-9]' * 6}"
+            for path in [*self.out.glob(f"{name}.tar"), *self.index.glob(f"{name}.parquet")]:
+                if path not in kept:
+                    self.begin_change()
+                    path.unlink()
+
+    def has_failed(self) -> bool:
+        """Whether the last build failed for its rejects."""
+        return (self.work / _FAILED).exists()
 
     def mark_failed(self) -> None:
         """Write down that the build failed for its rejects."""
         publish(self.work / _FAILED, b"")
 
+    def forget_failure(self) -> None:
+        """Remove the mark."""
+        (self.work / _FAILED).unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Remove what only a build needs, once the dataset is complete."""
-        shutil.rmtree(self.work, ignore_errors=True)
-        flush_folder(self.out)
+        if self.work.exists():
+            shutil.rmtree(self.work, ignore_errors=True)
+            flush_folder(self.out)
 
 
-def complete_description(out: Path) -> bool:
-    """Whether the folder holds a complete dataset."""
-    return (out / DESCRIPTION).exists()
-
-
-def differences(held: Any, wanted: Any, path: str = "") -> list[str]:  # noqa: ANN401 - plain data
-    """Return how two pieces of plain data differ, one line a place: path, what the folder has, what is asked for."""
-    if isinstance(held, dict) and isinstance(wanted, dict):
-        keys = sorted(held.keys() | wanted.keys())
-        return [line for key in keys for line in differences(held.get(key), wanted.get(key), f"{path}.{key}".lstrip("."))]
-    if isinstance(held, list) and isinstance(wanted, list) and len(held) == len(wanted):
-        pairs = enumerate(zip(held, wanted, strict=True))
-        return [line for number, (one, other) in pairs for line in differences(one, other, f"{path}[{number}]")]
-    return [] if held == wanted else [f"{path}: {_short(held)} in the folder, {_short(wanted)} asked for"]
-
-
-def _short(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def refusal(out: Path, lines: Sequence[str]) -> str:
-    """Return the message that refuses a folder of another build."""
-    return "\n".join(
-        [
-            f"{out}: belongs to another build; choose another folder, or remove it. The difference:",
-            *(f"  {line}" for line in lines),
-        ]
-    )
+def _same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.read_bytes() == other.read_bytes()

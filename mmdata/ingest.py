@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from mmdata.errors import RecordError
+from mmdata.errors import MmdataError, RecordError
 from mmdata.files import canonical_json
+from mmdata.latest import Latest
 from mmdata.plan import PlannedRow
+from mmdata.raw import FileDigests, Place, RawInput, places_of, read_place, unreadable
 from mmdata.recipe import FieldSpec, Recipe
-from mmdata.record import Origin, Provenance, Record, Scalar
+from mmdata.record import Origin, Provenance, Record, Reject, Scalar
 from mmdata.schema import ScalarName
 from mmdata.sources.base import Source
-from mmdata.subtitles import is_subtitles, parse_subtitles
+from mmdata.subtitles import parse_subtitles
 from mmdata.values import Audio, Box, FrameBox, Image, Point, Segment, Span, Text, Value, Video
 
 _LARGEST = 2**63
@@ -29,74 +31,78 @@ _NOTES: dict[str, Callable[..., Any]] = {
 _NUMBERS = {"boxes": 4, "points": 2, "segments": 2, "frame_boxes": 5, "spans": 2}
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What reading a row gave: its record, or why there is none; and what its files hold."""
+
+    result: Record | Reject
+    files: FileDigests
+
+
 class Ingest:
     """Reads rows of one recipe. A raw file that follows itself, as a picture with many captions does, is read once."""
 
     def __init__(self, recipe: Recipe, source: Source, fields: Iterable[str] | None = None) -> None:
         """Read only `fields`, by default all that the recipe names."""
+        wanted = set(recipe.fields if fields is None else fields)
         self._recipe = recipe
-        self._fields = {name: spec for name, spec in recipe.fields.items() if fields is None or name in set(fields)}
+        self._fields = {name: spec for name, spec in recipe.fields.items() if name in wanted}
+        self._inputs = [name for name in recipe.raw_inputs if name.partition(".")[0] in wanted]
         self._source = source
-        self._latest: dict[str, tuple[str, Value, Provenance]] = {}
+        self._latest: dict[str, tuple[str, RawInput]] = {}
+        self._values = {name: Latest(_reader(spec.kind)) for name, spec in self._fields.items()}
 
-    def __call__(self, planned: PlannedRow) -> Record:
-        """Return the record of a row; a field whose column is empty is left out, and its provenance is empty.
-
-        Raises RecordError where a raw input cannot be read or is malformed.
-        """
+    def __call__(self, planned: PlannedRow) -> Ingested:
+        """Return the record of a row; a field whose column is empty is left out, and its provenance is empty."""
         columns = self._source[planned.row].columns
-        fields: dict[str, Value] = {}
-        inputs = dict.fromkeys(self._fields, Provenance("", "", 0))
-        for name, spec in self._fields.items():
-            if (held := self._field(name, spec, columns)) is not None:
-                fields[name], inputs[name] = held
+        found: dict[str, RawInput] = {}
+        files: dict[str, str] = {}
+        errors: list[RecordError | MemoryError] = []
+        for name, place in places_of(self._recipe, self._fields, columns).items():
+            try:
+                found[name] = self._read(name, place)
+            except (RecordError, MemoryError) as error:
+                errors.append(error)
+            if place.is_file:
+                files[name] = found[name].provenance.sha256 if name in found else unreadable(errors[-1])
+        try:
+            return Ingested(Reject.of(errors[0], "source") if errors else self._record(planned, columns, found), files)
+        except Exception as error:
+            if isinstance(error, MmdataError) and not isinstance(error, RecordError):
+                raise
+            # Whatever a row holds costs the row, never the build.
+            return Ingested(Reject.of(error, "source"), files)
+
+    def _read(self, name: str, place: Place) -> RawInput:
+        if not place.is_file:
+            return read_place(self._source, place)
+        latest = self._latest.get(name)
+        if latest is None or latest[0] != place.content:
+            latest = self._latest[name] = place.content, read_place(self._source, place)
+        return latest[1]
+
+    def _record(self, planned: PlannedRow, columns: Mapping[str, Any], found: Mapping[str, RawInput]) -> Record:
+        fields = {
+            name: _noted(self._values[name](found[name]), spec, _with_subtitles(spec, columns, found.get(f"{name}.segments")))
+            for name, spec in self._fields.items()
+            if name in found
+        }
+        inputs = {name: found[name].provenance if name in found else Provenance("", "", 0) for name in self._inputs}
         metadata = {name: _scalar(name, columns.get(name), type_) for name, type_ in self._recipe.metadata.items()}
         origin = Origin(planned.row, planned.source_key, planned.split, planned.group, inputs)
         return Record(planned.key, fields, origin, metadata)
 
-    def _field(self, name: str, spec: FieldSpec, columns: Mapping[str, Any]) -> tuple[Value, Provenance] | None:
-        column = spec.column or name
-        content = columns.get(column)
-        if isinstance(content, dict):
-            content = content.get("bytes") or content.get("path")
-        is_file = spec.kind != "text" or self._recipe.source.columns_are_files if spec.file is None else spec.file
-        if content is None or (is_file and content == ""):
-            return None
-        if is_file and isinstance(content, str):
-            value, provenance = self._read(name, spec, content)
-        else:
-            raw = content if isinstance(content, bytes) else _encoded(column, content)
-            value, provenance = _value(spec.kind, raw), _provenance(f"column:{column}", raw)
-        return _noted(value, spec, self._with_subtitles(spec, columns)), provenance
 
-    def _with_subtitles(self, spec: FieldSpec, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the columns in which subtitles, a file or a text, stand as segments."""
-        held = columns.get(spec.segments) if spec.segments else None
-        if not spec.segments or not isinstance(held, str):
-            return columns
-        data = self._source.read(held) if is_subtitles(held) else _encoded(spec.segments, held)
-        segments = [[segment.start, segment.end, segment.label] for segment in parse_subtitles(data)]
-        return {**columns, spec.segments: segments}
-
-    def _read(self, name: str, spec: FieldSpec, path: str) -> tuple[Value, Provenance]:
-        latest = self._latest.get(name)
-        if latest is None or latest[0] != path:
-            raw = self._source.read(path)
-            latest = self._latest[name] = path, _value(spec.kind, raw), _provenance(path, raw)
-        return latest[1:]
+def _with_subtitles(spec: FieldSpec, columns: Mapping[str, Any], subtitles: RawInput | None) -> Mapping[str, Any]:
+    """Return the columns in which subtitles, a file or a text, stand as segments."""
+    if not spec.segments or subtitles is None:
+        return columns
+    segments = [[segment.start, segment.end, segment.label] for segment in parse_subtitles(subtitles.content)]
+    return {**columns, spec.segments: segments}
 
 
-def _provenance(uri: str, raw: bytes) -> Provenance:
-    return Provenance(uri, hashlib.sha256(raw).hexdigest(), len(raw))
-
-
-def _encoded(column: str, content: object) -> bytes:
-    if not isinstance(content, str):
-        raise RecordError("column has the wrong type", f"column {column!r} holds {type(content).__name__}, not a text")
-    try:
-        return content.encode()
-    except UnicodeEncodeError as error:
-        raise RecordError("text is not valid Unicode", f"column {column!r}: {error.reason}") from error
+def _reader(kind: str) -> Callable[[RawInput], Value]:
+    return lambda raw: _value(kind, raw.content)
 
 
 def _value(kind: str, raw: bytes) -> Value:

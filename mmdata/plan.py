@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 from mmdata.codec import Codec
-from mmdata.dataset import SPLITS
+from mmdata.dataset import SPLITS, fingerprint_of
 from mmdata.errors import RecipeError, RecordError, SourceError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.keys import key_for
@@ -26,13 +27,18 @@ from mmdata.stages.base import Stage
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """An input row with its place in the plan."""
+    """An input row with its place in the plan.
+
+    `digest` stands for all that a build knows of the row before it reads its files: the row as it is listed, and what stages
+    that look at the whole corpus decided about it. It holds no row number, which changes with the rows before.
+    """
 
     row: int
     source_key: str
     key: str
     group: str
     split: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,11 @@ class Task:
     """The unit of work, of commit and of resume: the rows that make one shard."""
 
     split: str
-    number: int
     rows: tuple[PlannedRow, ...]
 
-    @property
-    def name(self) -> str:
-        """Such as `train-000003`. Where a task gives no record, the shards after it take smaller numbers."""
-        return f"{self.split}-{self.number:06d}"
+    def digest(self, made_by: str) -> str:
+        """Return the name of the task: a sha256 of what it is made of, and of what it is `made_by`."""
+        return digest_of_json([made_by, [row.digest for row in self.rows]])
 
 
 @dataclass(frozen=True)
@@ -76,19 +80,36 @@ class Plan:
     left_out: tuple[str, ...] = ()
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What is built of what: a folder must agree in it to be gone on with."""
+        return {"recipe": self.recipe.substance(), "rows": {"count": self.rows, "digest": self.rows_digest}}
+
+    def judged(self, digests: Mapping[int, str]) -> Plan:
+        """Return the plan in which some rows, by their number, have another digest: a stage has decided about them."""
+        if not digests:
+            return self
+
+        def with_digest(row: PlannedRow) -> PlannedRow:
+            return replace(row, digest=digests[row.row]) if row.row in digests else row
+
+        planned = tuple(map(with_digest, self.planned))
+        tasks = tuple(replace(task, rows=tuple(map(with_digest, task.rows))) for task in self.tasks)
+        return replace(self, planned=planned, tasks=tasks)
+
+    @property
     def fingerprint(self) -> str:
         """The sha256 of all that decides over the bytes, but for what the fit passes learn."""
-        return digest_of_json({"recipe": self.recipe.substance(), "rows": self.rows_digest})
+        return fingerprint_of(self.identity, {})
 
     def codec(self, stages: Sequence[Stage] | None = None) -> Codec:
         """Return the codec of the records that come out of the last stage. Raises RecipeError."""
         schema = self.recipe.schemas(stages)[-1]
-        return Codec.plan(schema, self.recipe.output, tuple(sorted(self.recipe.fields)))
+        return Codec.plan(schema, self.recipe.output, self.recipe.raw_inputs)
 
 
 def make_plan(recipe: Recipe, limit: int | None = None) -> Plan:
     """Check the recipe, list the source, and lay its first `limit` rows into tasks. Raises RecipeError or SourceError."""
-    Codec.plan(recipe.schemas()[-1], recipe.output, tuple(sorted(recipe.fields)))
+    Codec.plan(recipe.schemas()[-1], recipe.output, recipe.raw_inputs)
     source = recipe.open_source()
     count = len(source) if limit is None else min(limit, len(source))
     listing = _Listing(recipe)
@@ -126,11 +147,11 @@ class _Listing:
                 self._turn_away(number, "", Reject("error", error.reason, error.detail))
                 continue
             self._columns |= dict.fromkeys(row.columns)
-            self._note([row.key, {name: row.columns.get(name) for name in used}])
-            if (planned := self._planned(number, row)) is not None:
+            digest = self._note([row.key, {name: row.columns.get(name) for name in used}])
+            if (planned := self._planned(number, row, digest)) is not None:
                 yield planned
 
-    def _planned(self, number: int, row: Row) -> PlannedRow | None:
+    def _planned(self, number: int, row: Row, digest: str) -> PlannedRow | None:
         key = key_for(row.key)
         first = self._seen.setdefault(key, number)
         if first != number:
@@ -141,14 +162,17 @@ class _Listing:
         except RecordError as error:
             self._turn_away(number, row.key, Reject("error", error.reason, error.detail))
             return None
-        return PlannedRow(number, row.key, key, group, split_of(group, self.recipe.split, self.recipe.seed))
+        return PlannedRow(number, row.key, key, group, split_of(group, self.recipe.split, self.recipe.seed), digest)
 
     def _turn_away(self, number: int, key: str, reject: Reject) -> None:
         self.rejects.append(RowReject(number, key, "source", reject))
         self._note([number, reject.reason, reject.detail])
 
-    def _note(self, seen: object) -> None:
-        self.digest.update(canonical_json(_hashable(seen)).encode("utf-8", "surrogatepass") + b"\n")
+    def _note(self, seen: object) -> str:
+        """Let what was seen enter the digest of the listing; return its own."""
+        line = canonical_json(_hashable(seen)).encode("utf-8", "surrogatepass") + b"\n"
+        self.digest.update(line)
+        return hashlib.sha256(line).hexdigest()
 
     def check_columns(self) -> None:
         """Raise RecipeError where the recipe uses a column that no row has."""
@@ -202,8 +226,7 @@ def split_of(group: str, spec: SplitSpec, seed: int) -> str:
 
 
 def _tasks(split: str, rows: Iterable[PlannedRow], recipe: Recipe) -> Iterator[Task]:
-    for number, shard_rows in enumerate(_shards(rows, recipe.shards.rows)):
-        yield Task(split, number, tuple(shard_rows))
+    return (Task(split, tuple(shard_rows)) for shard_rows in _shards(rows, recipe.shards.rows))
 
 
 def _shards(rows: Iterable[PlannedRow], size: int) -> Iterator[list[PlannedRow]]:

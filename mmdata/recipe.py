@@ -117,6 +117,9 @@ class Recipe(_Part):
     output: dict[Name, AnyFormat] = {}
     shards: ShardSpec = ShardSpec()
     limits: Limits = Limits()
+    artifacts: Path | None = Field(
+        None, exclude=True, description="a dataset folder, or its artifacts: what was learned there is taken, not learned anew"
+    )
     max_rejects: Annotated[int | float, BeforeValidator(_share)] = Field(
         0.1, ge=0, allow_inf_nan=False, description="how many rows may be rejected as errors: a count, a share below 1, or '10%'"
     )
@@ -139,8 +142,10 @@ class Recipe(_Part):
         path = find_recipe(name_or_path)
         data, lines = parse_yaml(path)
         data = apply_settings(data, settings)
-        moved = any(setting.partition("=")[0].strip() == "source.path" for setting in settings)
-        return cls.from_data(data, base=Path() if moved else path.parent, lines=lines)
+        moved = {setting.partition("=")[0].strip() for setting in settings}
+        if isinstance(data.get("artifacts"), str) and "artifacts" not in moved:
+            data["artifacts"] = str(path.parent / data["artifacts"])
+        return cls.from_data(data, base=Path() if "source.path" in moved else path.parent, lines=lines)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], *, base: Path | None = None, lines: Lines | None = None) -> Self:
@@ -162,6 +167,17 @@ class Recipe(_Part):
     def open_source(self) -> Source:
         """List the raw corpus. Raises SourceError."""
         return self.source.model_copy(update={"path": self.corpus}).open()
+
+    @property
+    def raw_inputs(self) -> tuple[str, ...]:
+        """The names of what a row is read from, sorted: its fields, and `FIELD.segments` where there may be subtitles."""
+        beside = [f"{name}.segments" for name, spec in self.fields.items() if spec.segments]
+        return tuple(sorted([*self.fields, *beside]))
+
+    @cached_property
+    def conceals(self) -> bool:
+        """Whether a stage removes what no digest may tell either."""
+        return any(stage.conceals for stage in self.stages)
 
     @cached_property
     def raw_schema(self) -> Schema:

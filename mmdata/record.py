@@ -15,12 +15,12 @@ Scalar = str | int | float | bool
 RejectKind = Literal["error", "filtered", "duplicate"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
-_LONGEST_DETAIL = 1000
+LONGEST_DETAIL = 1000
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the raw input of one field came from: its place in the corpus, and the sha256 and size of its bytes."""
+    """Where a raw input came from: its place in the corpus, and the sha256 and size of its bytes."""
 
     uri: str
     sha256: str
@@ -29,13 +29,21 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Origin:
-    """The input row of a record: its number, key as the source has it, split, group, and raw input by field."""
+    """The input row of a record: its key as the source has it, split, group, and raw inputs: `FIELD`, or `FIELD.segments`.
+
+    `row` is its number in the source: -1 where it is not known, since a record that is read from a shard does not hold it.
+    """
 
     row: int
     source_key: str
     split: str
     group: str
     inputs: Mapping[str, Provenance] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> list[str]:
+        """The raw fields that the row does not have."""
+        return [name for name, place in self.inputs.items() if not place.uri and "." not in name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,4 +100,4 @@ class Reject:
             return cls("error", error.reason, error.detail)
         if is_memory_error(error):
             return cls("error", "memory exhausted", f"{who} took more than limits.memory allows")
-        return cls("error", f"{who} raised {type(error).__name__}", _ADDRESS.sub("0x…", str(error))[:_LONGEST_DETAIL])
+        return cls("error", f"{who} raised {type(error).__name__}", _ADDRESS.sub("0x…", str(error))[:LONGEST_DETAIL])

@@ -1,13 +1,14 @@
-"""The shard task: a pure function from (plan, shard number) to one tar, its index and its rejects.
+"""The shard task: a pure function from the rows of a shard to one tar and its index, which also holds the rejects.
 
-It leaves them in the staging folder, the index last: its presence there means that the task is done.
+It leaves them in the staging folder under the task's digest, the index last: its presence there means that the task is done. Rows
+that an earlier shard holds as they would be made now are copied out of it.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,30 +16,18 @@ from typing import Any
 import pyarrow as pa
 
 from mmdata.codec import Codec
+from mmdata.earlier import EarlierRow, EarlierShards
 from mmdata.engines.base import Casualties, Casualty, Watch
-from mmdata.errors import MmdataError, RecordError
-from mmdata.files import publish, publishing
-from mmdata.ingest import Ingest
+from mmdata.errors import DatasetError
+from mmdata.files import digest_of_json, publish, publishing
+from mmdata.ingest import Ingest, Ingested
 from mmdata.pipeline import Pipeline
 from mmdata.plan import PlannedRow, RowReject, Task
 from mmdata.recipe import Recipe
-from mmdata.record import Record, Reject
-from mmdata.shards.index import ShardInfo, index_schema, parquet_bytes, write_index
+from mmdata.record import LONGEST_DETAIL, Record, Reject
+from mmdata.shards.index import ShardInfo, ShardReject, index_schema, write_index
 from mmdata.shards.tar import TarWriter
 from mmdata.stages.base import Stage
-
-_LONGEST_DETAIL = 2000
-
-REJECTS_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("key", pa.string()),
-        ("kind", pa.string()),
-        ("stage", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-    ]
-)
 
 
 def staged_tar(staging: Path, task: str) -> Path:
@@ -49,26 +38,6 @@ def staged_tar(staging: Path, task: str) -> Path:
 def staged_index(staging: Path, task: str) -> Path:
     """Where a task leaves its index, last of all."""
     return staging / f"{task}.parquet"
-
-
-def staged_rejects(staging: Path, task: str) -> Path:
-    """Where a task leaves its rejects."""
-    return staging / f"{task}.rejects.parquet"
-
-
-def rejects_table(rejects: Iterable[RowReject]) -> pa.Table:
-    """Return rejects as a table with the columns of `rejects.parquet`."""
-    rows = [
-        {"row": one.row, "key": one.key, "stage": one.stage}
-        | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail[:_LONGEST_DETAIL]}
-        for one in rejects
-    ]
-    return pa.Table.from_pylist([{name: _printable(value) for name, value in row.items()} for row in rows], schema=REJECTS_SCHEMA)
-
-
-def _printable(value: object) -> object:
-    """Parquet holds UTF-8 only; what came as a lone surrogate is shown by its number."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -97,17 +66,16 @@ class RowRunner:
     def _pipeline(self) -> Pipeline:
         return Pipeline(self.stages, self.names, self.recipe.seed)
 
-    def __call__(self, planned: PlannedRow, watch: Watch) -> Iterator[Record | RowReject]:
-        """Yield what became of one row."""
-        try:
-            record = self._ingest(planned)
-        except Exception as error:
-            if isinstance(error, MmdataError) and not isinstance(error, RecordError):
-                raise
-            # Whatever a row holds costs the row, never the build.
-            yield RowReject(planned.row, planned.source_key, "source", Reject.of(error, "source"))
+    def read(self, planned: PlannedRow) -> Ingested:
+        """Read one row."""
+        return self._ingest(planned)
+
+    def run(self, planned: PlannedRow, ingested: Ingested, watch: Watch) -> Iterator[Record | RowReject]:
+        """Yield what becomes of a row that was read."""
+        if isinstance(ingested.result, Reject):
+            yield RowReject(planned.row, planned.source_key, "source", ingested.result)
             return
-        yield from self._pipeline(record, watch)
+        yield from self._pipeline(ingested.result, watch)
 
 
 def _nothing(planned: PlannedRow) -> RowReject:
@@ -121,12 +89,56 @@ def _lost(planned: PlannedRow, casualty: Casualty) -> RowReject:
 
 
 @dataclass(frozen=True)
+class ShardTask:
+    """A task with its digest, and where some of its rows, by their place in it, are to be had without work."""
+
+    task: Task
+    digest: str
+    earlier: Mapping[int, EarlierRow]
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """What shards are made by, besides their rows: the digest of the recipe, and what was learned, file to sha256."""
+
+    recipe: str
+    artifacts: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of both."""
+        return digest_of_json([self.recipe, dict(self.artifacts)])
+
+    def made(self, info: ShardInfo) -> bool:
+        """Whether a shard was made by the same."""
+        return self.recipe == info.recipe and dict(self.artifacts) == dict(info.artifacts)
+
+
+@dataclass
+class _Shard:
+    """A shard on its way: the tar, the rows of its index, and the rejects."""
+
+    tar: TarWriter
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[ShardReject] = field(default_factory=list)
+
+    def add(self, key: str, payloads: Mapping[str, bytes], row: Mapping[str, Any]) -> None:
+        """Append a record: its payloads by extension, and the columns of its index that do not speak of them."""
+        places: dict[str, int] = {}
+        for extension, payload in payloads.items():
+            places[f"{extension}.offset"] = self.tar.add(f"{key}.{extension}", payload)
+            places[f"{extension}.size"] = len(payload)
+            places[f"{extension}.crc32"] = zlib.crc32(payload)
+        self.rows.append({**row, **places})
+
+
+@dataclass(frozen=True)
 class ShardJob:
     """Carries out shard tasks."""
 
     runner: RowRunner
     codec: Codec
-    fingerprint: str
+    made_by: MadeBy
     staging: Path
 
     @property
@@ -134,53 +146,80 @@ class ShardJob:
         """The names of what a row passes: the source, the stages, and the codec."""
         return (*self.runner.places, "codec")
 
-    def __call__(self, task: Task, watch: Watch, casualties: Casualties) -> None:
+    def __call__(self, task: ShardTask, watch: Watch, casualties: Casualties) -> None:
         """Build one shard and leave it in the staging folder."""
         self.runner.open()
-        rows: list[dict[str, Any]] = []
-        rejects: list[RowReject] = []
-        with publishing(staged_tar(self.staging, task.name)) as file:
-            tar = TarWriter(file)
-            for position, planned in enumerate(task.rows):
-                watch.begin(position)
-                casualty = casualties.get(position)
-                made = self._made(planned, watch) if casualty is None else [_lost(planned, casualty)]
-                results = [self._written(tar, result, rows) for result in made] or [_nothing(planned)]
-                turned_away = [result for result in results if result is not None]
-                rejects += turned_away
-                watch.end(rejected=len(turned_away) == len(results))
-            sha256 = tar.finish()
-        info = ShardInfo(task.name, self.fingerprint, len(rows), tar.bytes, sha256)
-        schema = index_schema(self.codec.extensions, self.codec.measures, self.codec.schema.metadata)
-        publish(staged_rejects(self.staging, task.name), parquet_bytes(rejects_table(rejects)))
-        publish(staged_index(self.staging, task.name), write_index(rows, schema, info))
+        with EarlierShards() as earlier, publishing(staged_tar(self.staging, task.digest)) as file:
+            shard = _Shard(TarWriter(file))
+            for place, planned in enumerate(task.task.rows):
+                before = len(shard.rows)
+                watch.begin(place)
+                known = task.earlier.get(place)
+                if known is None or not self._copy(shard, planned, known, earlier):
+                    self._make(shard, planned, watch, casualties.get(place))
+                watch.end(rejected=len(shard.rows) == before)
+            sha256 = shard.tar.finish()
+        if not shard.rows:
+            staged_tar(self.staging, task.digest).unlink()
+        info = ShardInfo(task.digest, self.made_by.recipe, self.made_by.artifacts, len(shard.rows), shard.tar.bytes, sha256)
+        codec = self.codec
+        columns = index_schema(codec.extensions, codec.inputs, codec.measures, codec.schema.metadata)
+        table = pa.Table.from_pylist(shard.rows, schema=columns)
+        publish(staged_index(self.staging, task.digest), write_index(table, info, shard.rejects))
 
-    def _made(self, planned: PlannedRow, watch: Watch) -> Iterator[Record | RowReject]:
-        """Yield what became of one row, and say that it is now the codec's."""
-        for result in self.runner(planned, watch):
-            watch.enter(len(self.runner.places))
-            yield result
-
-    def _written(self, tar: TarWriter, result: Record | RowReject, rows: list[dict[str, Any]]) -> RowReject | None:
-        """Write a record to the tar and its place to `rows`; return a reject, or what encoding made one."""
-        if isinstance(result, RowReject):
-            return result
-        reject = Reject("error", "record has no field")
+    def _copy(self, shard: _Shard, planned: PlannedRow, known: EarlierRow, earlier: EarlierShards) -> bool:
+        """Take a row from an earlier shard; False where it is damaged there."""
         try:
-            payloads = self.codec.encode(result) if result.fields else None
-        except Exception as error:  # noqa: BLE001 - what an encoder cannot write costs its record, never the build
-            payloads, reject = None, Reject.of(error, "encoder")
-        if payloads is None:
-            return RowReject(result.origin.row, result.origin.source_key, "codec", reject)
-        rows.append(self._add(tar, result, payloads))
-        return None
+            found = earlier.read(known, self.codec.extensions)
+        except DatasetError:
+            return False
+        for row, payloads in found.records:
+            shard.add(row["key"], payloads, {**row, "row": planned.row})
+        shard.rejects += found.rejects
+        return True
 
-    def _add(self, tar: TarWriter, record: Record, payloads: dict[str, bytes]) -> dict[str, Any]:
+    def _make(self, shard: _Shard, planned: PlannedRow, watch: Watch, casualty: Casualty | None) -> None:
+        """Run a row, or take a casualty for what it stands for; what killed a worker while it was read is not read again."""
+        ingested = None if casualty is not None and casualty.stage == "source" else self.runner.read(planned)
+        if casualty is not None or ingested is None:
+            assert casualty is not None
+            rejects = [_lost(planned, casualty)]
+        else:
+            results = list(self._written(shard, planned, self.runner.run(planned, ingested, watch), watch))
+            rejects = [result for result in results if result is not None] if results else [_nothing(planned)]
+        # Where a stage conceals, why a row was turned away must not be told by a digest of it.
+        kept = not self.runner.recipe.conceals
+        digest, files = (planned.digest, ingested.files if ingested else {}) if kept else ("", {})
+        for one in rejects:
+            why = one.reject.kind, one.stage, one.reject.reason, one.reject.detail[:LONGEST_DETAIL]
+            shard.rejects.append(ShardReject(planned.source_key, digest, files, one.key, *why))
+
+    def _written(
+        self, shard: _Shard, planned: PlannedRow, results: Iterable[Record | RowReject], watch: Watch
+    ) -> Iterator[RowReject | None]:
+        """Write the records of a row to the shard; yield its rejects, and None for each record that is written."""
+        for result in results:
+            watch.enter(len(self.runner.places))
+            if isinstance(result, RowReject):
+                yield result
+                continue
+            reject = Reject("error", "record has no field")
+            try:
+                payloads = self.codec.encode(result) if result.fields else None
+            except Exception as error:  # noqa: BLE001 - what an encoder cannot write costs its record, never the build
+                payloads, reject = None, Reject.of(error, "encoder")
+            if payloads is None:
+                yield RowReject(result.origin.row, result.origin.source_key, "codec", reject)
+            else:
+                shard.add(result.key, payloads, self._columns(planned, result))
+                yield None
+
+    def _columns(self, planned: PlannedRow, record: Record) -> dict[str, Any]:
+        """Return what the index says of a record, but for the places of its members."""
         origin = record.origin
-        row: dict[str, Any] = {"key": record.key, "row": origin.row, "split": origin.split, "group": origin.group}
-        for extension, payload in payloads.items():
-            row[f"{extension}.offset"] = tar.add(f"{record.key}.{extension}", payload)
-            row[f"{extension}.size"] = len(payload)
-            row[f"{extension}.crc32"] = zlib.crc32(payload)
+        inputs = {f"input.{name}.sha256": origin.inputs[name].sha256 for name in self.codec.inputs}
+        is_concealed = self.runner.recipe.conceals and bool(origin.absent)
+        row = {"key": record.key, "row": origin.row, "source_key": origin.source_key, "split": origin.split}
+        row |= {"group": origin.group, "input.digest": "" if is_concealed else planned.digest, **inputs}
         metadata = {f"metadata.{name}": value for name, value in record.metadata.items()}
         return row | self.codec.measure(record) | metadata

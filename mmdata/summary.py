@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 import mmdata
 from mmdata.codec import Codec
-from mmdata.dataset import DESCRIPTION, FORMAT, SPLITS
+from mmdata.dataset import FORMAT, fingerprint_of
 from mmdata.errors import TooManyRejectsError
-from mmdata.files import canonical_json, digest_of_json, publish, sha256_of
-from mmdata.folder import BuildFolder
-from mmdata.plan import Plan
-from mmdata.shard_task import rejects_table, staged_rejects
+from mmdata.files import canonical_json, digest_of_json
+from mmdata.fit import Fitted
+from mmdata.plan import Plan, RowReject
+from mmdata.record import LONGEST_DETAIL, Reject
 from mmdata.shards.index import ShardIndex, parquet_bytes
-from mmdata.stages.base import FitStage, Stage
+from mmdata.stages.base import FitStage
 
 _LIBRARIES = (
     "ftfy", "icu4py", "librosa", "numpy", "opencv-python-headless", "pillow", "py3langid", "pyarrow", "resvg-py", "scipy",
@@ -42,29 +41,59 @@ def versions() -> dict[str, str]:
     return {"mmdata": mmdata.__version__, "python": platform.python_version(), "machine": platform.machine(), **found}
 
 
+REJECTS_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("key", pa.string()),
+        ("kind", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+def rejects_table(rejects: Iterable[RowReject]) -> pa.Table:
+    """Return rejects as a table with the columns of `rejects.parquet`."""
+    rows = [
+        {"row": one.row, "key": one.key, "stage": one.stage}
+        | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail[:LONGEST_DETAIL]}
+        for one in rejects
+    ]
+    return pa.Table.from_pylist([{name: _printable(value) for name, value in row.items()} for row in rows], schema=REJECTS_SCHEMA)
+
+
+def _printable(value: object) -> object:
+    """Parquet holds UTF-8 only; what came as a lone surrogate is shown by its number."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 @dataclass(frozen=True)
 class Account:
     """What became of the rows: the indexes of all shards by split, and all rejects in row order."""
 
     plan: Plan
-    folder: BuildFolder
     codec: Codec
-    indexes: Mapping[str, tuple[ShardIndex, ...]]
+    indexes: Mapping[str, Sequence[ShardIndex]]
     rejects: pa.Table
 
     @classmethod
-    def of(cls, plan: Plan, folder: BuildFolder, codec: Codec) -> Account:
-        """Read what the tasks left and check that every row is in exactly one place.
+    def of(cls, plan: Plan, codec: Codec, indexes: Mapping[str, Sequence[ShardIndex]]) -> Account:
+        """Take together what the tasks left, those without records included, and check that every row is in exactly one place.
 
         Raises TooManyRejectsError where more rows failed than the recipe allows, or no record is left.
         """
-        indexes = {
-            split: tuple(ShardIndex.read(path) for path in sorted(folder.index.glob(f"{split}-*.parquet"))) for split in SPLITS
-        }
-        parts = [pq.read_table(staged_rejects(folder.staging, task.name)) for task in plan.tasks]
-        rejects = pa.concat_tables([rejects_table(plan.rejects), *parts])
+        rows = {row.source_key: row.row for row in plan.planned}
+        left = [
+            RowReject(rows[one.source_key], one.key, one.stage, Reject(one.kind, one.reason, one.detail))
+            for found in indexes.values()
+            for index in found
+            for one in index.rejects
+        ]
+        rejects = rejects_table([*plan.rejects, *left])
         order = np.argsort(rejects.column("row").to_numpy(), kind="stable")
-        account = cls(plan, folder, codec, indexes, rejects.take(order))
+        with_records = {split: [index for index in found if len(index)] for split, found in indexes.items()}
+        account = cls(plan, codec, with_records, rejects.take(order))
         account.check_rows()
         account.check_limit()
         return account
@@ -94,7 +123,7 @@ class Account:
             raise TooManyRejectsError(
                 f"{failed} of {self.plan.rows} rows were rejected as errors; max_rejects allows {allowed}.\n"
                 f"{self._reasons(errors)}\nMend these files and run the build again, which tries their rows anew; or raise the "
-                "limit (--set max_rejects=20%). A changed manifest is another build, for a new folder."
+                "limit (--set max_rejects=20%). A changed manifest is taken over with --update."
             )
         if not self.rows_written:
             raise TooManyRejectsError(f"none of {self.plan.rows} rows gave a record.\n{self._reasons(self.rejects)}")
@@ -152,33 +181,35 @@ class Account:
         }
 
 
-def describe(
-    account: Account, identity: Mapping[str, Any], fingerprint: str, artifacts: Mapping[str, str], stages: Sequence[Stage]
-) -> None:
-    """Write `rejects.parquet`, and last of all `dataset.json`."""
-    out = account.folder.out
-    publish(out / "rejects.parquet", parquet_bytes(account.rejects), account.folder.work)
-    files = [*sorted(account.folder.index.glob("*.parquet")), out / "rejects.parquet"]
-    recipe = account.plan.recipe
-    learned: dict[str, Any] = {}
-    for stage in stages:
-        learned = stage.carried(learned) | (stage.statistics() if isinstance(stage, FitStage) else {})
-    description = {
+def rejects_file(account: Account) -> bytes:
+    """Return the content of `rejects.parquet`."""
+    return parquet_bytes(account.rejects)
+
+
+def describe(account: Account, fitted: Fitted, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return what `dataset.json` says; `files` are the index files and `rejects.parquet`, with their sha256."""
+    recipe, codec = account.plan.recipe, account.codec
+    known: dict[str, Any] = {}
+    for stage in fitted.stages:
+        known = stage.carried(known) | (stage.statistics() if isinstance(stage, FitStage) else {})
+    return {
         "format": FORMAT,
         "name": recipe.name,
         "recipe": recipe.to_json(),
-        "identity": identity,
-        "fingerprint": fingerprint,
+        "identity": account.plan.identity,
+        "fingerprint": fingerprint_of(account.plan.identity, fitted.artifacts),
         "versions": versions(),
-        "schema": account.codec.schema.to_json(),
-        "members": {extension: name for extension, (name, _) in account.codec.members.items()},
-        "inputs": list(account.codec.inputs),
+        "schema": codec.schema.to_json(),
+        "members": {extension: name for extension, (name, _) in codec.members.items()},
+        "inputs": list(codec.inputs),
         "counts": account.counts(),
         "shards": account.shards(),
-        "index": {file.relative_to(out).as_posix(): sha256_of(file) for file in files},
-        "artifacts": dict(artifacts),
-        "statistics": account.statistics() | learned,
+        "index": dict(sorted(files.items())),
+        "artifacts": dict(fitted.artifacts),
+        "statistics": account.statistics() | known,
     }
-    publish(
-        out / DESCRIPTION, canonical_json({**description, "checksum": digest_of_json(description)}).encode(), account.folder.work
-    )
+
+
+def description_file(description: Mapping[str, Any]) -> bytes:
+    """Return the content of `dataset.json`: what it says, sealed with a checksum of it."""
+    return canonical_json({**description, "checksum": digest_of_json(description)}).encode()

@@ -264,7 +264,7 @@ def test_second_build_into_a_folder_is_refused(built: tuple[Path, Path], tmp_pat
     from mmdata.folder import BuildFolder
 
     manifest, _ = built
-    with BuildFolder(tmp_path / "out").held(), pytest.raises(DatasetError, match=f"process {os.getpid()} on "):
+    with BuildFolder(tmp_path / "out").held("recipe"), pytest.raises(DatasetError, match=f"process {os.getpid()} on "):
         build(Recipe.from_data(recipe_data(manifest)), tmp_path / "out")
 
 

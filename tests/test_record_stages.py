@@ -86,7 +86,7 @@ def test_a_row_that_was_turned_away_is_not_the_one_kept(tmp_path: Path) -> None:
     found = rejects(tmp_path / "out")
     assert found[1] == ("record.require", "audio is missing", "")
     assert found[5][1:] == ("same content as an earlier row", found[5][2])
-    assert found[5][2].startswith("row 2 (")
+    assert found[5][2].startswith("row_002-")
 
 
 def test_balance_is_exact_whatever_other_stages_turn_away(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from mmdata.sketch.content import content_digest
 from mmdata.sketch.postings import Postings
 from mmdata.values import Audio, Image, Text, Value
 
-_MOST_CANDIDATES = 1 << 16
+_MOST_COMPARED = 512
 _COMPARED_AT_ONCE = 256
 _IN_PART = np.uint64(1 << 20)  # apart from the keys of bands, which are below 2^18
 _THE_SAME = "the same"
@@ -27,6 +27,9 @@ _THE_SAME = "the same"
 
 class Likeness(Protocol):
     """How values of one kind are sketched and compared."""
+
+    most_compared: ClassVar[int]
+    """How many sketches may be compared with one, at most, so that the time is bounded."""
 
     def sketch(self, value: Value) -> bytes | None:
         """Return the sketch of a value; None where there is too little in it to tell it from others."""
@@ -47,6 +50,8 @@ class ImageLikeness:
 
     With `crops`, it is enough that the hash of one is so near that of a window in the other: then one is cut out of the other.
     """
+
+    most_compared: ClassVar[int] = 1 << 16  # all at once, and cheaply
 
     limit: int
     crops: bool = True
@@ -84,6 +89,8 @@ class ImageLikeness:
 class TextLikeness:
     """Texts are near where the share of runs of `shingle` characters in common is at least `least`, by MinHash."""
 
+    most_compared: ClassVar[int] = _MOST_COMPARED
+
     least: float
     shingle: int
 
@@ -114,6 +121,8 @@ class TextLikeness:
 @dataclass(frozen=True)
 class AudioLikeness:
     """Sounds are near where at most a share `most` of the bits of their fingerprints differ, at the best alignment in time."""
+
+    most_compared: ClassVar[int] = _MOST_COMPARED
 
     most: float
 
@@ -181,7 +190,8 @@ class _Index:
 
     def first_near(self, sketches: Sketches) -> int | None:
         """Return the number of the earliest record kept that is near in all fields."""
-        found = _candidates([self._found(name, sketch) for name, sketch in sketches.items()])
+        most = min(self._most_compared(sketch) for sketch in sketches.values())
+        found = _candidates([self._found(name, sketch) for name, sketch in sketches.items()], most)
         for start in range(0, len(found), _COMPARED_AT_ONCE):
             numbers = found[start : start + _COMPARED_AT_ONCE]
             for name, sketch in sketches.items():
@@ -199,6 +209,10 @@ class _Index:
     def _found(self, name: str, sketch: bytes) -> NDArray[np.int64]:
         return self.postings.setdefault(name, Postings()).find(self._keys(sketch, stored=False))
 
+    def _most_compared(self, sketch: bytes) -> int:
+        kind, _ = _taken_apart(sketch)
+        return _MOST_COMPARED if kind == _THE_SAME else self.likeness[kind].most_compared
+
     def _keys(self, sketch: bytes, *, stored: bool) -> NDArray[np.uint64]:
         kind, content = _taken_apart(sketch)
         if kind == _THE_SAME:
@@ -211,18 +225,19 @@ class _Index:
         kind, content = _taken_apart(sketch)
         if kind == _THE_SAME:
             return [number for number in numbers if self.kept[number][name] == sketch]
-        others = ((number, *_taken_apart(self.kept[number][name])) for number in numbers)
-        alike = [(number, other) for number, other_kind, other in others if other_kind == kind]
+        prefix = sketch[: len(sketch) - len(content)]
+        others = [(number, self.kept[number][name]) for number in numbers]
+        alike = [(number, other[len(prefix) :]) for number, other in others if other.startswith(prefix)]
         is_near = self.likeness[kind].near(content, [other for _, other in alike]) if alike else []
         return [number for (number, _), near in zip(alike, is_near, strict=True) if near]
 
 
-def _candidates(found: Sequence[NDArray[np.int64]]) -> list[int]:
-    """Return the numbers that were found in every field, in order; of very many, those that were hit most often."""
+def _candidates(found: Sequence[NDArray[np.int64]], most: int) -> list[int]:
+    """Return the numbers that were found in every field, in order; of more than `most`, those that were hit most often."""
     numbers, counts = np.unique(found[0], return_counts=True)
     for more in found[1:]:
         others, times = np.unique(more, return_counts=True)
         numbers, here, there = np.intersect1d(numbers, others, assume_unique=True, return_indices=True)
         counts = counts[here] + times[there]
-    most = np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]
-    return [int(number) for number in np.sort(numbers[most])]
+    kept = np.argsort(-counts, kind="stable")[:most]
+    return [int(number) for number in np.sort(numbers[kept])]

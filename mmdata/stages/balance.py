@@ -17,7 +17,7 @@ from mmdata.errors import RecipeError
 from mmdata.record import Record, Reject
 from mmdata.rng import digest_of
 from mmdata.schema import Schema
-from mmdata.stages.base import FitStage, Outcome
+from mmdata.stages.base import JudgingStage, Outcome
 from mmdata.stages.record import check_label, label_of
 
 _FILE = "balance.json"
@@ -26,7 +26,7 @@ _SCHEMA = pa.schema([("split", pa.string()), ("label", pa.string()), ("digest", 
 Counts = Mapping[str, int]
 
 
-class Balance(FitStage):
+class Balance(JudgingStage):
     """Keeps exactly so many records of each label: a highest number, or numbers in given proportions.
 
     Labels are the values of a metadata column. Each split is balanced by itself. Which records are kept is decided by the order
@@ -68,6 +68,11 @@ class Balance(FitStage):
         """All fields: what any stage before turns away must not be counted."""
         return frozenset("*")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The counts."""
+        return (_FILE,)
+
     def observe(self, records: Iterable[Record]) -> pa.Table:
         """Return columns `split`, `label` and `digest`, which orders the records of a label."""
         lines = [
@@ -84,6 +89,16 @@ class Balance(FitStage):
         self._check_labels({label for labels in groups.values() for label in labels})
         learned = {split: self._balanced(labels) for split, labels in groups.items() if labels}
         return {_FILE: json.dumps(learned, sort_keys=True, separators=(",", ":")).encode()}
+
+    def verdicts(self, observations: pa.Table) -> list[str]:
+        """Return for each record observed its label, where it is one too many."""
+        lines = zip(*(column.to_pylist() for column in observations.columns), strict=True)
+        return [f"over {label}" if self._is_over(split, label, digest) else "" for split, label, digest in lines]
+
+    def _is_over(self, split: str, label: str, digest: bytes) -> bool:
+        found = _learned(self.learned[_FILE]).get(split, {}).get(label)
+        # A fit pass that leaves out stages may show a record that was not counted: it stays.
+        return found is not None and digest.hex() > found["last"]
 
     def _check_labels(self, found: set[str]) -> None:
         """Raise RecipeError for a label in the proportions that no record has."""
@@ -115,13 +130,11 @@ class Balance(FitStage):
         return {label: int(exact.get(label, Fraction(0)) * scale) for label in counts}
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
-        """Return the record, or a Reject that says how many of its label are kept."""
+        """Return the record, or a Reject that names its label; how many of it are kept stands in the artifact."""
         label = label_of(record, self.by)
-        found = _learned(self.learned[_FILE]).get(record.origin.split, {}).get(label)
-        # A fit pass that leaves out stages may show a record that was not counted: it stays.
-        if found is None or self._digest(record).hex() <= found["last"]:
+        if not self._is_over(record.origin.split, label, self._digest(record)):
             return record
-        return Reject("filtered", "over the balance", f"{found['kept']} of {found['there']} with {self.by} {label!r} are kept")
+        return Reject("filtered", "over the balance", f"{self.by} {label!r}")
 
     def _digest(self, record: Record) -> bytes:
         return digest_of("balance", self.seed, record.key)

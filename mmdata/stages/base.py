@@ -30,6 +30,9 @@ class Stage(BaseModel):
     version: ClassVar[int] = 1
     """Raise it when the stage's output changes for the same options: it enters the fingerprint."""
 
+    conceals: ClassVar[bool] = False
+    """Whether what the stage removes must not be told by a digest either: of a short text, that is found by trial."""
+
     @property
     def random(self) -> bool:
         """Whether the stage draws random numbers; the generator of one that does not refuses to give any."""
@@ -129,13 +132,18 @@ class FitStage(Stage):
         """The fields that `observe` looks at, as `reads` says it of the stage itself: by default the same."""
         return self.reads()
 
+    @property
+    @abstractmethod
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that `reduce` returns."""
+
     @abstractmethod
     def observe(self, records: Iterable[Record]) -> pa.Table:
         """Return what matters of some records, as a table; tables of all tasks are concatenated in row order."""
 
     @abstractmethod
     def reduce(self, observations: pa.Table) -> dict[str, bytes]:
-        """Return the files learned: name to content."""
+        """Return the files learned: name to content. They hold no row numbers, which change with the rows before."""
 
     @property
     def needs_fit(self) -> bool:
@@ -158,6 +166,21 @@ class FitStage(Stage):
         copy = self.model_copy()
         copy._learned = dict(files)
         return copy
+
+
+class JudgingStage(FitStage):
+    """Base of the stages that decide about each record by what they saw of all others: which are duplicates, or too many.
+
+    What other fit stages learn is kept when rows are added to a dataset. A judgement is not: it is made anew over all rows, from
+    what was observed of the old ones and is kept, and of the new ones. So `observe` gives one line for each record, in order.
+    """
+
+    @abstractmethod
+    def verdicts(self, observations: pa.Table) -> list[str]:
+        """Return what the fitted stage decides about each record observed: empty where it stays, else all that its reject says.
+
+        The stage must do the same with a record of which it is told the same, whatever became of others.
+        """
 
 
 def options_of(stage: Stage) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from mmdata.record import Record, Reject
 from mmdata.schema import Schema
 from mmdata.sketch.content import content_digest
 from mmdata.sketch.near import AudioLikeness, ImageLikeness, Likeness, TextLikeness, near_repeats, sketch_of
-from mmdata.stages.base import FitStage, Outcome
+from mmdata.stages.base import JudgingStage, Outcome
 from mmdata.stages.record import check_fields
 from mmdata.values import Value
 
@@ -23,7 +24,7 @@ _FILE = "duplicates.jsonl"
 _CONTENT = {"exact": pa.binary(32), "near": pa.map_(pa.string(), pa.large_binary())}
 
 
-class Deduplicate(FitStage):
+class Deduplicate(JudgingStage):
     """Rejects a record whose content is the same as that of an earlier one, byte for byte, or nearly the same.
 
     Compared is the content as it is at this stage, not annotations, metadata or keys. The first in row order stays; what an
@@ -84,39 +85,47 @@ class Deduplicate(FitStage):
         """All fields: what any stage before turns away must not be kept as the first."""
         return frozenset("*")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The duplicates."""
+        return (_FILE,)
+
     def observe(self, records: Iterable[Record]) -> pa.Table:
-        """Return columns `row`, `key` and `content` of the records that have content: one sha256, or sketches by field."""
-        schema = pa.schema([("row", pa.int64()), ("key", pa.large_string()), ("content", _CONTENT[self.method])])
-        found = ((record, self._compared(record)) for record in records)
-        seen = [(record.origin.row, record.key, self._content(compared)) for record, compared in found if compared]
-        columns = ([line[number] for line in seen] for number in range(3))
-        return pa.table([pa.array(column, type_) for column, type_ in zip(columns, schema.types, strict=True)], schema=schema)
+        """Return columns `key` and `content`: one sha256, or sketches by field; null for a record that has no content."""
+        seen = [(record.key, self._content(self._compared(record))) for record in records]
+        types = {"key": pa.string(), "content": _CONTENT[self.method]}
+        columns = (pa.array([line[number] for line in seen], type_) for number, type_ in enumerate(types.values()))
+        return pa.table(list(columns), names=list(types))
 
     def reduce(self, observations: pa.Table) -> dict[str, bytes]:
-        """Return one line of JSON for each duplicate: [row, key, row kept, key kept]."""
-        rows, keys, content = observations.combine_chunks().columns
+        """Return one line of JSON for each duplicate: [key, key kept]."""
+        keys, content = observations.filter(pc.is_valid(observations["content"])).combine_chunks().columns
         if self.method == "exact":
             repeats = _repeats(content)
         else:
             repeats = near_repeats((dict(sketches.as_py()) for sketches in content), self._likeness)
-        lines = [
-            json.dumps([rows[place].as_py(), keys[place].as_py(), rows[first].as_py(), keys[first].as_py()]) + "\n"
-            for place, first in repeats
-        ]
+        lines = [json.dumps([keys[place].as_py(), keys[first].as_py()]) + "\n" for place, first in repeats]
         return {_FILE: "".join(lines).encode()}
+
+    def verdicts(self, observations: pa.Table) -> list[str]:
+        """Return for each record observed the key of the one that is kept in its place."""
+        kept = _duplicates(self.learned[_FILE])
+        return [kept.get(key, "") for key in observations["key"].to_pylist()]
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Return the record, or a Reject of kind `duplicate` that names the one kept."""
-        kept = _duplicates(self.learned[_FILE]).get((record.origin.row, record.key))
+        kept = _duplicates(self.learned[_FILE]).get(record.key)
         if kept is None:
             return record
         reason = "same content as an earlier row" if self.method == "exact" else "nearly the same content as an earlier row"
-        return Reject("duplicate", reason, f"row {kept[0]} ({kept[1]})")
+        return Reject("duplicate", reason, kept)
 
     def _compared(self, record: Record) -> dict[str, Value]:
         return {name: record[name] for name in self.fields or sorted(record.fields) if name in record.fields}
 
-    def _content(self, compared: Mapping[str, Value]) -> bytes | list[tuple[str, bytes]]:
+    def _content(self, compared: Mapping[str, Value]) -> bytes | list[tuple[str, bytes]] | None:
+        if not compared:
+            return None
         if self.method == "exact":
             return content_digest(compared)
         return [(name, sketch_of(value, self._likeness)) for name, value in compared.items()]
@@ -140,6 +149,6 @@ def _repeats(digests: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=8)
-def _duplicates(content: bytes) -> dict[tuple[int, str], tuple[int, str]]:
-    lines = (json.loads(line) for line in content.splitlines())
-    return {(row, key): (kept_row, kept_key) for row, key, kept_row, kept_key in lines}
+def _duplicates(content: bytes) -> dict[str, str]:
+    """Return the key of the record that is kept, by the key of each that is not."""
+    return dict(json.loads(line) for line in content.splitlines())

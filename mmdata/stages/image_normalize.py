@@ -118,6 +118,11 @@ class Normalize(FitStage):
         return {self._file: text.encode()}
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The statistics, named after the field."""
+        return (self._file,)
+
+    @property
     def _file(self) -> str:
         return f"{self.field}-statistics.json"
 

@@ -45,8 +45,7 @@ class Require(Stage):
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Return the record as it is, or a Reject that names the first field that is missing or empty."""
         # The inputs name every raw field; one that the row does not have has no place. Others are only renamed or dropped.
-        absent = [name for name, place in record.origin.inputs.items() if not place.uri]
-        for name in self.fields or dict.fromkeys([*absent, *record.fields]):
+        for name in self.fields or dict.fromkeys([*record.origin.absent, *record.fields]):
             if name not in record.fields:
                 return Reject("filtered", f"{name} is missing")
             if is_empty(record[name]):

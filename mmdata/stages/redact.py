@@ -40,6 +40,7 @@ class Redact(Stage):
     """
 
     version: ClassVar[int] = 1
+    conceals: ClassVar[bool] = True
 
     field: str = Field("text", description="the text field")
     kinds: tuple[RedactedKind, ...] = Field(

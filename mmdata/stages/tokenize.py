@@ -73,6 +73,11 @@ class Tokenize(FitStage):
         type_ = FieldType("tokens", dtype="int32", shape=(None,), text=self.field, vocabulary=vocabulary)
         return schema.with_field(self.output, type_)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The tokenizer."""
+        return (_FILE,)
+
     def observe(self, records: Iterable[Record]) -> pa.Table:
         """Return a column `text`; empty where a tokenizer is given, which has nothing to learn."""
         values = [] if self.tokenizer is not None else [record.fields.get(self.field) for record in records]

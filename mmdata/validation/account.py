@@ -18,7 +18,7 @@ from mmdata.dataset import DESCRIPTION
 from mmdata.parquet import read_table
 from mmdata.plan import split_of
 from mmdata.recipe import SplitSpec
-from mmdata.shard_task import REJECTS_SCHEMA
+from mmdata.summary import REJECTS_SCHEMA
 from mmdata.validation.description import Promised
 from mmdata.validation.findings import Notes, shown
 from mmdata.validation.folder import REJECTS
@@ -38,7 +38,7 @@ def check_across(out: Path, facts: Sequence[Facts], promised: Promised, notes: N
     rejects = _read_rejects(out, notes.on(REJECTS))
     if "counts" in promised.parts:
         _check_counts(facts, rejects, promised, notes.on(DESCRIPTION))
-        if rejects is not None:
+        if rejects is not None and all(one.rows is not None for one in facts):
             _check_rows(facts, rejects, promised.parts["counts"]["rows"], notes.on(REJECTS))
     if "statistics" in promised.parts and promised.codec is not None:
         _check_statistics(facts, promised, notes.on(DESCRIPTION))
@@ -124,9 +124,10 @@ def _check_counts(facts: Sequence[Facts], rejects: pa.Table | None, promised: Pr
     actual: dict[str, Any] = {
         "records": (counts["records"], splits.total()),
         "splits": (counts["splits"], dict(splits)),
-        "rows_written": (counts["rows_written"], len({row for one in facts for row in one.rows})),
         "rows_rejected": (counts["rows_rejected"], counts["rows"] - counts["rows_written"]),
     }
+    if all(one.rows is not None for one in facts):
+        actual["rows_written"] = (counts["rows_written"], len({row for one in facts for row in one.rows or ()}))
     if promised.has_shards:
         actual["records of the shards"] = (sum(shard.records for shard in promised.shards), splits.total())
     if rejects is not None:
@@ -145,7 +146,7 @@ def _check_rows(facts: Sequence[Facts], rejects: pa.Table, count: int, notes: No
     """Check that every input row is in exactly one place; a row of several records may be in both."""
     written: dict[int, list[str]] = {}
     for one in facts:
-        for key, row in zip(one.keys, one.rows, strict=True):
+        for key, row in zip(one.keys, one.rows or (), strict=True):
             written.setdefault(row, []).append(key)
     rejected = set(rejects.column("row").to_pylist())
     notes.covered("rows", count)

@@ -16,7 +16,7 @@ from mmdata.validation.strict_json import Shape, mismatches, strict_json
 _TYPES: dict[str, type] = {"str": str, "json": str, "int": int, "float": float, "bool": bool}
 _INPUT: Shape = {"uri": str, "sha256": str, "bytes": int}
 _PARTS = re.compile(r"(-[0-9]{4,})+")
-_SAME = ("key", "row", "split", "group")
+_SAME = ("key", "source_key", "split", "group")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def shape_of(codec: Codec) -> Shape:
     metadata = {name: _TYPES[type_] for name, type_ in codec.schema.metadata.items()}
     measures = {name: _TYPES[type_] for name, type_ in codec.measures.items()}
     return {
-        "key": str, "source_key": str, "row": int, "split": str, "group": str, "annotations": str, "lineage": str,
+        "key": str, "source_key": str, "split": str, "group": str, "annotations": str, "lineage": str,
         "inputs": dict.fromkeys(codec.inputs, _INPUT),
         **({"metadata": metadata} if metadata else {}),
         **({"measures": measures} if measures else {}),
@@ -92,8 +92,6 @@ def check_said(described: Described, key: str, split: str, codec: Codec, notes: 
         notes.error("keys", f"its key does not follow from its source key {shown(said['source_key'])}, which gives {wanted}")
     if said["split"] != split:
         notes.error("agreement", f"its split is {shown(said['split'])}, the shard's is {split!r}")
-    if said["row"] < 0:
-        notes.error("json", f"row must not be negative, it is {said['row']}")
     for name, given in said["inputs"].items():
         is_digest = len(given["sha256"]) == 64 and all(c in "0123456789abcdef" for c in given["sha256"])
         if given["bytes"] < 0 or not (is_digest or given == {"uri": "", "sha256": "", "bytes": 0}):
@@ -108,6 +106,7 @@ def check_agrees(described: Described, row: Row, notes: Notes) -> None:
     """Check that the json member and the index row of a record say the same."""
     said = described.said
     pairs = [(name, said[name], row[name]) for name in _SAME]
+    pairs += [(f"input.{name}.sha256", given["sha256"], row[f"input.{name}.sha256"]) for name, given in said["inputs"].items()]
     pairs += [(f"metadata.{name}", value, row[f"metadata.{name}"]) for name, value in said.get("metadata", {}).items()]
     pairs += [(name, value, row[name]) for name, value in described.measures.items()]
     for name, here, there in pairs:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmdata.codec import Codec
-from mmdata.dataset import DESCRIPTION, FORMAT, SHARD_NAME, SPLITS, Shard
+from mmdata.dataset import DESCRIPTION, FORMAT, SHARD_NAME, SPLITS, Shard, fingerprint_of
 from mmdata.errors import DatasetError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.formats import DEFAULTS, FORMATS, format_of, holds
@@ -153,6 +153,8 @@ def _sound_parts(data: object, notes: Notes) -> dict[str, Any]:
     if {"recipe", "identity", "name"} <= parts.keys():
         for problem in _recipe_problems(parts):
             notes.error("description", problem)
+    if {"identity", "artifacts", "fingerprint"} <= parts.keys():
+        _check_fingerprint(parts, notes)
     if {"schema", "members", "inputs"} <= parts.keys() and (problems := _member_problems(parts)):
         for problem in problems:
             notes.error("description", problem)
@@ -187,6 +189,15 @@ def _recipe_problems(parts: Mapping[str, Any]) -> Iterator[str]:
             yield f"recipe.{name} differs from identity.recipe.{name}: one of them was changed after the build"
     if "name" in known and parts["name"] != known["name"]:
         yield f"its name is {shown(parts['name'])}, that of its recipe is {shown(known['name'])}"
+
+
+def _check_fingerprint(parts: Mapping[str, Any], notes: Notes) -> None:
+    try:
+        fingerprint = fingerprint_of(parts["identity"], parts["artifacts"])
+    except ValueError:
+        return  # what JSON has no form for is noted with the checksum
+    if parts["fingerprint"] != fingerprint:
+        notes.error("description", "its fingerprint is not that of its identity and artifacts")
 
 
 def _member_problems(parts: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from mmdata.codec import Codec
 from mmdata.dataset import Shard
 from mmdata.errors import DatasetError
+from mmdata.files import digest_of_json
 from mmdata.shards.index import ShardIndex, index_schema
 from mmdata.shards.tar import BLOCK
 from mmdata.validation.blocks import Found
@@ -70,9 +71,9 @@ def _extensions(table: pa.Table) -> tuple[str, ...]:
 def _has_columns(table: pa.Table, extensions: Sequence[str], codec: Codec | None, notes: Notes) -> bool:
     """Whether all columns are there with their types and without nulls; without a codec, those that every index has."""
     if codec is None:
-        expected = index_schema(extensions, {}, {})
+        expected = index_schema(extensions, (), {}, {})
     else:
-        expected = index_schema(codec.extensions, codec.measures, codec.schema.metadata)
+        expected = index_schema(codec.extensions, codec.inputs, codec.measures, codec.schema.metadata)
     wanted = {field.name: field.type for field in expected}
     found = {field.name: field.type for field in table.schema}
     problems = [f"column {name!r} is missing" for name in wanted if name not in found]
@@ -102,9 +103,18 @@ def _check_info(index: ShardIndex, shard: Shard, promised: Promised, notes: Note
             notes.error(
                 "index", f"{name} of the tar is {shown(getattr(info, name))} here, {getattr(shard, name)} in dataset.json"
             )
-    fingerprint = promised.parts.get("fingerprint")
-    if fingerprint is not None and info.fingerprint != fingerprint:
-        notes.error("index", f"it was made by another build (fingerprint {shown(info.fingerprint)}, not {fingerprint})")
+    _check_maker(index, promised, notes)
+    if not index.is_whole:
+        notes.error("index", "its rows, or the rejects in it, are not those that were written to it")
+
+
+def _check_maker(index: ShardIndex, promised: Promised, notes: Notes) -> None:
+    """Check that a shard was made by the recipe of the dataset, and by artifacts that it has."""
+    identity, artifacts = promised.parts.get("identity", {}), promised.parts.get("artifacts")
+    if "recipe" in identity and index.info.recipe != digest_of_json(identity["recipe"]):
+        notes.error("index", "it was made by another recipe than dataset.json names")
+    if artifacts is not None and not dict(index.info.artifacts).items() <= artifacts.items():
+        notes.error("index", "it was made by other artifacts than dataset.json names")
 
 
 def check_places(members: Mapping[str, Found], row: Row, notes: Notes) -> None:

@@ -66,7 +66,8 @@ def _place(dataset: Dataset, position: int) -> tuple[Shard, int]:
 def _sample(dataset: Dataset, shard: Shard, index: ShardIndex, place: int) -> Sample:
     with dataset.open_shard(shard) as reader:
         payloads = {extension: reader.read(index.members(extension)[place]) for extension in _extensions(dataset)}
-    return Sample(shard, dataset.codec.decode(payloads), payloads, dataset.schema, dataset.members)
+    record = dataset.codec.decode(payloads, index.column("row")[place])
+    return Sample(shard, record, payloads, dataset.schema, dataset.members)
 
 
 def _extensions(dataset: Dataset) -> Iterator[str]:

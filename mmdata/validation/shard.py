@@ -34,11 +34,14 @@ _DTYPES: dict[str, type] = {"int": np.int64, "float": np.float64}
 
 @dataclass(frozen=True)
 class Facts:
-    """What a shard says that must fit with the other shards: key, row and group of every record, and numeric measures."""
+    """What a shard says that must fit with the other shards: key, row and group of every record, and numeric measures.
+
+    `rows` is None where the index, which alone tells them, cannot be read.
+    """
 
     shard: Shard
     keys: Sequence[str] = ()
-    rows: Sequence[int] = ()
+    rows: Sequence[int] | None = ()
     groups: Sequence[str] = ()
     measures: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -92,7 +95,8 @@ def _facts(shard: Shard, index: IndexRows | None, said: Iterable[Described], cod
     rows: list[Row] = list(index.rows) if index else [{**one.said, **one.measures} for one in said]
     types = {name: _DTYPES[type_] for name, type_ in (codec.measures if codec else {}).items() if type_ in _DTYPES}
     measures = {name: _numbers([row[name] for row in rows], dtype) for name, dtype in types.items()}
-    return Facts(shard, [row["key"] for row in rows], [row["row"] for row in rows], [row["group"] for row in rows], measures)
+    numbers = [row["row"] for row in rows] if index else None
+    return Facts(shard, [row["key"] for row in rows], numbers, [row["group"] for row in rows], measures)
 
 
 def _numbers(values: Sequence[Any], dtype: type) -> NDArray[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mmdata.codec import Codec
@@ -73,16 +75,17 @@ def _write_shard(out: Path, file: str, records: Sequence[Record], codec: Codec) 
         writer = TarWriter(tar)
         for record in records:
             row: dict[str, object] = {"key": record.key, "row": record.origin.row, "split": record.origin.split}
-            row |= {"group": record.origin.group, **codec.measure(record)}
+            row |= {"source_key": record.key, "group": record.origin.group, "input.digest": "", **codec.measure(record)}
             row |= {f"metadata.{name}": value for name, value in record.metadata.items()}
             for extension, payload in codec.encode(record).items():
                 offset = writer.add(f"{record.key}.{extension}", payload)
                 row |= _place(extension, offset, payload)
             rows.append(row)
         sha256 = writer.finish()
-    info = ShardInfo(Path(file).stem, "fingerprint", len(records), writer.bytes, sha256)
-    schema = index_schema(codec.extensions, codec.measures, codec.schema.metadata)
-    (out / "index" / file.replace(".tar", ".parquet")).write_bytes(write_index(rows, schema, info))
+    info = ShardInfo(hashlib.sha256(file.encode()).hexdigest(), "recipe", {}, len(records), writer.bytes, sha256)
+    schema = index_schema(codec.extensions, codec.inputs, codec.measures, codec.schema.metadata)
+    table = pa.Table.from_pylist(rows, schema=schema)
+    (out / "index" / file.replace(".tar", ".parquet")).write_bytes(write_index(table, info))
     return {"bytes": writer.bytes, "sha256": sha256}
 
 

@@ -92,13 +92,16 @@ def test_the_choice_is_spread_and_follows_the_seed() -> None:
     assert len(one) == len(other) == 50
 
 
-def test_a_reject_says_how_many_are_kept() -> None:
-    """The artifact counts every label; a label of truth values reads as in JSON."""
+def test_a_reject_names_its_label() -> None:
+    """How many there are and are kept stands in the artifact alone: a verdict does not change where other rows come and go."""
     records = corpus(fr=10)
     fitted = fit(Balance(by="fair", most=2), records)
     rejected = [outcome for given in records if isinstance(outcome := fitted(given, _RNG), Reject)]
-    assert Reject("filtered", "over the balance", "2 of 5 with fair 'true' are kept") in rejected
+    assert Reject("filtered", "over the balance", "fair 'true'") in rejected
     assert len(rejected) == 6
+    judged = fitted.verdicts(fitted.observe(records))
+    assert [bool(verdict) for verdict in judged] == [isinstance(fitted(given, _RNG), Reject) for given in records]
+    assert set(judged) == {"", "over true", "over false"}
     learned = json.loads(fitted.learned["balance.json"])
     assert {label: (found["there"], found["kept"]) for label, found in learned["train"].items()} == {
         "false": (5, 2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmdata.codec import Codec
+from mmdata.dataset import fingerprint_of
 from mmdata.files import canonical_json, digest_of_json, sha256_of
 from mmdata.formats import Png
 from mmdata.lineage import Affine, TimeMap
 from mmdata.plan import RowReject
 from mmdata.record import Origin, Provenance, Record, Reject
 from mmdata.schema import FieldType, Schema
-from mmdata.shard_task import rejects_table
 from mmdata.shards.index import ShardIndex, ShardInfo, index_schema, parquet_bytes, write_index
 from mmdata.shards.tar import TarWriter
+from mmdata.summary import rejects_table
 from mmdata.validation.account import statistics_of
 from mmdata.values import Array, Audio, Box, Image, Point, Segment, Span, Text, Tokens
 
-FINGERPRINT = "f" * 64
 WORDS = ("a", "red", "green", "small", "large", "cat", "dog", "house", "tree", "stands", "sleeps", "near")
 SPLITS = {"train": (4, 3), "val": (3,)}
 """Records of each shard, by split."""
@@ -108,16 +108,18 @@ def write_shard(out: Path, name: str, records: Sequence[Record], codec: Codec) -
     tar = TarWriter(sink)
     for one in records:
         origin = one.origin
-        row = {"key": one.key, "row": origin.row, "split": origin.split, "group": origin.group}
+        row = {"key": one.key, "row": origin.row, "source_key": origin.source_key, "split": origin.split, "group": origin.group}
+        row |= {"input.digest": f"{origin.row:064x}"}
+        row |= {f"input.{name}.sha256": given.sha256 for name, given in origin.inputs.items()}
         for extension, payload in codec.encode(one).items():
             row[f"{extension}.offset"] = tar.add(f"{one.key}.{extension}", payload)
             row |= {f"{extension}.size": len(payload), f"{extension}.crc32": zlib.crc32(payload)}
         rows.append(row | codec.measure(one) | {f"metadata.{key}": value for key, value in one.metadata.items()})
-    info = ShardInfo(name, FINGERPRINT, len(records), 0, tar.finish())
+    info = ShardInfo("0" * 64, digest_of_json({}), {}, len(records), 0, tar.finish())
     info = replace(info, bytes=tar.bytes)
     (out / f"{name}.tar").write_bytes(sink.getvalue())
-    columns = index_schema(codec.extensions, codec.measures, codec.schema.metadata)
-    (out / f"index/{name}.parquet").write_bytes(write_index(rows, columns, info))
+    columns = index_schema(codec.extensions, codec.inputs, codec.measures, codec.schema.metadata)
+    (out / f"index/{name}.parquet").write_bytes(write_index(pa.Table.from_pylist(rows, schema=columns), info))
     return {"file": f"{name}.tar", "records": info.records, "bytes": info.bytes, "sha256": info.sha256}
 
 
@@ -132,7 +134,7 @@ def write_description(out: Path, codec: Codec, shards: Mapping[str, list[dict[st
         "name": "small",
         "recipe": {"stages": [{"text.tokenize": {"output": "tokens", "add_special": False, "max_tokens": None}}]},
         "identity": {"recipe": {}, "rows": {"count": 13, "digest": "0"}},
-        "fingerprint": FINGERPRINT,
+        "fingerprint": "",
         "versions": {"mmdata": "0"},
         "schema": codec.schema.to_json(),
         "members": {extension: name for extension, (name, _) in codec.members.items()},
@@ -176,6 +178,7 @@ def seal(out: Path) -> None:
         files = [*sorted((out / "index").glob("*.parquet")), out / "rejects.parquet"]
         data["index"] = {path.relative_to(out).as_posix(): sha256_of(path) for path in files}
         data["artifacts"] = {path.name: sha256_of(path) for path in sorted((out / "artifacts").iterdir())}
+        data["fingerprint"] = fingerprint_of(data["identity"], data["artifacts"])
 
     edit(out, change)
 
@@ -186,8 +189,7 @@ def rewrite_index(out: Path, shard: str, change: Callable[[pa.Table], pa.Table])
     index = ShardIndex.read(path)
     tar = out / shard
     info = replace(index.info, records=len(index), bytes=tar.stat().st_size, sha256=sha256_of(tar))
-    table = change(index.table).replace_schema_metadata({b"mmdata": json.dumps(asdict(info), sort_keys=True)})
-    path.write_bytes(parquet_bytes(table))
+    path.write_bytes(write_index(change(index.table), info, index.rejects))
 
 
 def with_value(table: pa.Table, column: str, row: int, value: Any) -> pa.Table:

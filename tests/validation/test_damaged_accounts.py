@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.validation.damage import (
-    INDEX,
     TRAIN,
     Damage,
     Named,
@@ -79,7 +78,7 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
     "dataset.json changed": (unseal, ("description", "dataset.json", None, None)),
     "another fingerprint": (
         described(lambda data: data.update(fingerprint="0" * 64)),
-        ("index", INDEX, None, None),
+        ("description", "dataset.json", None, None),
     ),
     "an unknown key": (described(lambda data: data.update(more=1)), ("description", "dataset.json", None, None)),
     "a missing key": (described(lambda data: data.pop("members")), ("description", "dataset.json", None, None)),

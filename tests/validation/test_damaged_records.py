@@ -140,8 +140,8 @@ DAMAGE: dict[str, tuple[Damage, Named]] = {
         said(lambda data: data.update(split="val")),
         ("agreement", TRAIN, "row-001", J),
     ),
-    "another row": (
-        said(lambda data: data.update(row=5)),
+    "another sha256 of a raw input": (
+        said(lambda data: data["inputs"]["image"].update(sha256="0" * 64)),
         ("agreement", TRAIN, "row-001", J),
     ),
     "another source key": (

@@ -1,0 +1,155 @@
+"""Lets a stage observe the corpus: in parallel tasks of rows, whose results stay on the disk while the folder is built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmdata.changes import RawChanges
+from mmdata.engines.base import Casualties, Engine, Tick, Watch
+from mmdata.files import digest_of_json, publish, publishing
+from mmdata.observations import Seen, Sight, nested, retyped
+from mmdata.plan import PlannedRow
+from mmdata.raw import FileDigests
+from mmdata.record import Record
+from mmdata.shard_task import RowRunner
+from mmdata.shards.index import parquet_bytes
+from mmdata.stages.base import FitStage, JudgingStage
+
+EARLIER = "earlier.parquet"
+"""What was observed for the dataset before it is updated; it stands among the results of tasks."""
+
+_ROWS_A_TASK = 256
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Some rows, in the order of the source."""
+
+    rows: tuple[PlannedRow, ...]
+
+    @property
+    def name(self) -> str:
+        """A digest of what the rows are made of."""
+        return digest_of_json([row.digest for row in self.rows])
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """Lets one stage observe tasks of rows."""
+
+    stage: FitStage
+    runner: RowRunner
+    folder: Path
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of what a row passes: the source, the stages before, and the one that learns."""
+        return (*self.runner.places, self.stage.stage)
+
+    def __call__(self, task: FitTask, watch: Watch, casualties: Casualties) -> None:
+        """Write what the stage observes in these rows, and what their files held."""
+        self.runner.open()
+        sights: list[Sight] = []
+        table = self.stage.observe(self._records(task.rows, sights, watch, casualties))
+        if isinstance(self.stage, JudgingStage):
+            publish(self.folder / f"{task.name}.parquet", parquet_bytes(nested(sights, table)))
+            return
+        publish(_files(self.folder, task), json.dumps({sight.digest: sight.files for sight in sights}).encode())
+        with publishing(_observed(self.folder, task)) as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+
+    def _records(self, rows: Iterable[PlannedRow], sights: list[Sight], watch: Watch, casualties: Casualties) -> Iterator[Record]:
+        """Yield the records to learn from. A casualty gives none; where it matters, the build meets it again and rejects it."""
+        for position, planned in enumerate(rows):
+            watch.begin(position)
+            casualty = casualties.get(position)
+            if casualty is not None and casualty.stage == "source":
+                sights.append(Sight(planned.digest, {}, 0))
+            else:
+                ingested = self.runner.read(planned)
+                records = 0
+                results = self.runner.run(planned, ingested, watch) if casualty is None else ()
+                for result in results:
+                    if isinstance(result, Record):
+                        records += 1
+                        watch.enter(len(self.runner.places))
+                        yield result
+                sights.append(Sight(planned.digest, ingested.files, records))
+            watch.end(rejected=False)
+
+
+def _observed(folder: Path, task: FitTask) -> Path:
+    return folder / f"{task.name}.arrow"
+
+
+def _files(folder: Path, task: FitTask) -> Path:
+    return folder / f"{task.name}.files.json"
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Lets the stage of a job observe rows, in the order of the source; the results stay in the folder of the job."""
+
+    job: FitJob
+    rows: Sequence[PlannedRow]
+    engine: Engine
+    changes: RawChanges
+    tick: Tick
+
+    def table(self) -> pa.Table:
+        """Return what the stage observes in all rows."""
+        tasks = _tasks(self.rows)
+        self._run([task for task in tasks if not self._is_done(task)])
+        if not tasks:
+            return self.job.stage.observe([])
+        return pa.concat_tables(pa.ipc.open_file(_observed(self.job.folder, task)).read_all() for task in tasks)
+
+    def _is_done(self, task: FitTask) -> bool:
+        if not _observed(self.job.folder, task).exists():
+            return False
+        held = json.loads(_files(self.job.folder, task).read_bytes())
+
+        def compare(row: PlannedRow, files: FileDigests) -> list[str]:
+            return [name for name, sha256 in held.get(row.digest, {}).items() if files.get(name) != sha256]
+
+        return not self.changes.rows(task.rows, compare)
+
+    def by_row(self) -> pa.Table:
+        """Return what the stage observes row by row (see `nested`). What was observed before is taken where it is still so."""
+        seen = self._seen()
+        known = [row for row in self.rows if row in seen]
+        changed = self.changes.rows(known, seen.changed)
+        self.changes.refuse()
+        if changed:
+            self._keep(seen.take(row for row in known if row.row not in changed))
+        tasks = _tasks([row for row in self.rows if row not in seen or row.row in changed])
+        self._run(tasks)
+        return (self._seen() if tasks else seen).take(self.rows)
+
+    def _seen(self) -> Seen:
+        schema = self.job.stage.observe([]).schema
+        tables = [retyped(pq.read_table(path), schema) for path in sorted(self.job.folder.glob("*.parquet"))]
+        return Seen(pa.concat_tables([nested([], schema.empty_table()), *tables]))
+
+    def _keep(self, rows: pa.Table) -> None:
+        """Forget all that was observed but for these rows, so that what is observed anew stands beside nothing older."""
+        before = set(self.job.folder.glob("*.parquet")) - {self.job.folder / EARLIER}
+        publish(self.job.folder / EARLIER, parquet_bytes(rows))
+        for path in before:
+            path.unlink()
+
+    def _run(self, tasks: Sequence[FitTask]) -> None:
+        self.changes.refuse()
+        self.tick(len(self.rows) - sum(len(task.rows) for task in tasks), 0)
+        for _ in self.engine.run(self.job, tasks, self.tick):
+            pass
+
+
+def _tasks(rows: Sequence[PlannedRow]) -> list[FitTask]:
+    return [FitTask(tuple(rows[first : first + _ROWS_A_TASK])) for first in range(0, len(rows), _ROWS_A_TASK)]
