@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from mmdata.builder import Outcome, carry_out
 from mmdata.engines.base import Job, Tick, Unwatched
 from mmdata.files import sha256_of
+from mmdata.limits import Limits
 from mmdata.recipe import Recipe
 from tests.corpus import caption, picture
 

@@ -1,8 +1,8 @@
 """Kills a build at every point at which it changes the disk, goes on with what is left, and compares with an undisturbed one.
 
-A program of its own: it imports what builds need once, then forks for each case a process that builds, with its tasks in the same
-process, so that the points are the same each time. `python -m tests.faults.crash_driver SITE SCENARIO FIRST STEP` tries each STEPth
-case from the FIRST on and prints one JSON object.
+A program of its own: it imports what builds need once, then forks for each case a process that builds, with its tasks in the
+same process, so that the points are the same each time. `python -m tests.faults.crash_driver SITE SCENARIO FIRST STEP` tries each
+STEPth case from the FIRST on and prints one JSON object.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def _forked(work: Callable[[], object], said: Path) -> int:
 def trace(scenario: Scenario) -> list[dict[str, str]]:
     """Return all points of an undisturbed run: kind, path below the disk, and target of a rename.
 
-    Raises AssertionError where the folder changes between two points, so without being seen, or where at the end a power cut could
-    still take something.
+    Raises AssertionError where the folder changes between two points, so without being seen, or where at the end a power cut
+    could still take something.
     """
     site = scenario.site
     site.reset(scenario.start)
@@ -236,8 +236,9 @@ def _ended(scenario: Scenario, case: Case) -> None:
 
 
 def _difference(held: dict[str, str], wanted: dict[str, str]) -> str:
-    names = sorted(name for name in held.keys() | wanted.keys() if held.get(name) != wanted.get(name))
-    return ", ".join(f"{name} is {'other' if name in held and name in wanted else 'too many' if name in held else 'missing'}" for name in names)
+    lines = [f"{name} is missing" for name in sorted(wanted.keys() - held.keys())]
+    lines += [f"{name} is too many" for name in sorted(held.keys() - wanted.keys())]
+    return ", ".join(lines + [f"{name} is other" for name in sorted(held.keys() & wanted.keys()) if held[name] != wanted[name]])
 
 
 def cases(points: Sequence[dict[str, str]]) -> list[Case]:

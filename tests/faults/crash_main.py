@@ -1,8 +1,8 @@
 """A build, started as people start it, whose processes count every point at which they change the dataset folder, and end at one.
 
-`python -m tests.faults.crash_main RECIPE OUT POINTS NUMBER`. Workers import this module too, so they count with it: all write to one
-file of lines of one length, and the place of its own line tells a process the number of its point. At the point of the NUMBER given
-the whole process group is killed; below zero, none is.
+`python -m tests.faults.crash_main RECIPE OUT POINTS NUMBER`. Workers import this module too, so they count with it: all write to
+one file of lines of one length, and the place of its own line tells a process the number of its point. At the point of the NUMBER
+given the whole process group is killed; below zero, none is.
 """
 
 from __future__ import annotations

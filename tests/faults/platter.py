@@ -1,7 +1,8 @@
 """What of a folder would survive a power cut, under the strictest reading of what a file system promises.
 
 Without an fsync of a file its content may be lost, without an fsync of a folder the names in it that were added, taken away or
-changed: so a rename between two folders is two changes, and a new folder is lost with all that it holds. Real file systems lose less.
+changed: so a rename between two folders is two changes, and a new folder is lost with all that it holds. Real file systems lose
+less.
 """
 
 from __future__ import annotations

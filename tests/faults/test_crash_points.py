@@ -1,9 +1,12 @@
-"""A build may be killed before any call that changes the disk, in the midst of any write, and the power may fail there: run again,
-it gives the same bytes, and what calls itself complete is."""
+"""A build may be killed before any call that changes the disk and in the midst of any write, and the power may fail there.
+
+Run again, it gives the same bytes; and at no moment does a folder call itself complete that is not.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -46,9 +49,7 @@ def told(site: Path, scenario: str, first: int, step: int) -> dict[str, Any]:
 
 def wrong(found: dict[str, Any]) -> list[str]:
     """Return what is wrong, one line a case, with the point that the build ended before."""
-    return [
-        f"{case['end']} before {found['points'][case['point']]}: {case['wrong']}" for case in found["cases"] if case["wrong"]
-    ]
+    return [f"{case['end']} before {found['points'][case['point']]}: {case['wrong']}" for case in found["cases"] if case["wrong"]]
 
 
 @pytest.mark.parametrize(("scenario", "step"), [("build", 97), ("update", 101), ("repair", 103)])
@@ -109,8 +110,6 @@ def build(folder: Path, out: str, number: int) -> int:
 
 def environment() -> dict[str, str]:
     """The environment, with the path of these tests, since the build runs in another folder."""
-    import os
-
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 

@@ -1,8 +1,8 @@
 """A folder under watch: each call that changes what is on the disk below it is told before it happens and after.
 
-Python changes files through `os` and through `open` alone, and both are wrapped here, for this process. That nothing passes by them
-is for the watcher to check: it can compare the folder before a call with the folder after the last one. Linux only: the file behind
-a descriptor is looked up in /proc.
+Python changes files through `os` and through `open` alone, and both are wrapped here, for this process. That nothing passes by
+them is for the watcher to check: it can compare the folder before a call with the folder after the last one. Linux only: the file
+behind a descriptor is looked up in /proc.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ class Watch:
         def wrapped(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
             where = _absolute(path, dir_fd)
             changes = flags & os.O_TRUNC or (flags & os.O_CREAT and not os.path.lexists(where))
-            result = (lambda: function(path, flags, mode)) if dir_fd is None else lambda: function(path, flags, mode, dir_fd=dir_fd)
+            more = {} if dir_fd is None else {"dir_fd": dir_fd}
+            result = partial(function, path, flags, mode, **more)
             number: int = self._told(Call("create", where), result) if changes else result()
             return number
 
