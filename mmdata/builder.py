@@ -33,7 +33,8 @@ from mmdata.shard_build import ShardBuild
 from mmdata.shards.index import ShardIndex
 from mmdata.standing import Standing, find_standing, refuse_another
 from mmdata.stock import FileHashes, Stock
-from mmdata.summary import Account, describe, description_file, rejects_file, versions
+from mmdata.summary import Account, describe, description_file, rejects_file
+from mmdata.versions import versions
 
 _log = logging.getLogger("mmdata.build")
 
@@ -170,7 +171,7 @@ class _Build:
             shards = ShardBuild(fitted, fitted.plan.codec(fitted.stages), folder, raw, hashes, stock, _tars(standing))
             if standing.is_strict:
                 shards.refuse_strays()
-                folder.claim(self.plan.identity, versions())
+                folder.claim(self.plan.identity, versions(self.plan.recipe))
             shards.prepare()
             folder.forget_failure()
             indexes = shards.run(engine, self._phase("build", self.plan.rows))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import mmdata
 from mmdata.codec import Codec
 from mmdata.dataset import FORMAT, fingerprint_of
 from mmdata.errors import TooManyRejectsError
@@ -24,22 +20,7 @@ from mmdata.plan import Plan, RowReject
 from mmdata.record import LONGEST_DETAIL, Reject
 from mmdata.shards.index import ShardIndex, parquet_bytes
 from mmdata.stages.base import FitStage
-
-_LIBRARIES = (
-    "ftfy", "icu4py", "librosa", "numpy", "opencv-python-headless", "pillow", "py3langid", "pyarrow", "resvg-py", "scipy",
-    "simplejpeg", "soundfile", "soxr", "spacy", "tokenizers",
-)  # fmt: skip
-
-_OPTIONAL = {"av": "av"}
-"""Those of extras that make bytes: distribution to module."""
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what makes bytes: mmdata, Python, the libraries, and the kind of processor."""
-    found = {name: metadata.version(name) for name in _LIBRARIES}
-    found |= {name: metadata.version(name) for name, module in _OPTIONAL.items() if find_spec(module) is not None}
-    return {"mmdata": mmdata.__version__, "python": platform.python_version(), "machine": platform.machine(), **found}
-
+from mmdata.versions import versions
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -198,7 +179,7 @@ def describe(account: Account, fitted: Fitted, files: Mapping[str, str]) -> dict
         "recipe": recipe.to_json(),
         "identity": account.plan.identity,
         "fingerprint": fingerprint_of(account.plan.identity, fitted.artifacts),
-        "versions": versions(),
+        "versions": versions(recipe),
         "schema": codec.schema.to_json(),
         "members": {extension: name for extension, (name, _) in codec.members.items()},
         "inputs": list(codec.inputs),

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mmdata.validation import validate
+import mmdata
 from tests.faults import crash_main
 from tests.incremental import Corpus, contents
 
@@ -123,7 +123,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipe.yaml").write_text(yaml.safe_dump(corpus.data))
     assert build(folder, "undisturbed", -1) == 0
     (folder / "points").rename(folder / "all points")
-    assert validate(folder / "undisturbed").ok
+    assert mmdata.validate(folder / "undisturbed").ok
     return folder
 
 
