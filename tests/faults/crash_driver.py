@@ -19,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import PIL.Image
-import pyarrow.ipc
+import pandas as pd
+import PIL.BmpImagePlugin
+import PIL.GifImagePlugin
+import PIL.JpegImagePlugin
+import PIL.PngImagePlugin
+import pyarrow.dataset
+import pyarrow.pandas_compat
 import pyarrow.parquet
-import scipy.fft
+import scipy.linalg
 import tokenizers
 
 import mmdata.builder
@@ -39,7 +44,7 @@ from tests.faults.platter import Loss, Platter
 from tests.faults.watched import Call, Watch
 from tests.incremental import Corpus, Inline, contents
 
-IMPORTED = (cv2, PIL.Image, pyarrow.ipc, pyarrow.parquet, scipy.fft, tokenizers, mmdata.stages)
+IMPORTED = (cv2, pd, PIL, pyarrow, scipy, tokenizers, mmdata)
 """What builds import when they come to it: here it is done before any process is forked."""
 
 ENDS = {

@@ -41,7 +41,9 @@ def site() -> Iterator[Path]:
 def told(site: Path, scenario: str, first: int, step: int) -> dict[str, Any]:
     """Try some cases of a scenario in a process of its own; return what it tells."""
     command = [sys.executable, "-m", "tests.faults.crash_driver", str(site), scenario, str(first), str(step)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Threads do not live on in forked processes.
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
