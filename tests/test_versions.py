@@ -136,3 +136,16 @@ def test_other_versions_are_shown_line_by_line(tmp_path: Path, way: str) -> None
     changed = {name for name, sha256 in contents(out).items() if undisturbed[name] != sha256}
     assert changed == ({"dataset.json"} if way == "repaired" else set())
     assert built(line) == []
+
+
+def test_workers_resize_alike_on_every_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pictures that are enlarged, built as they would be on an older processor, and without OpenCV's own code for this one."""
+    corpus = Corpus.make(tmp_path / "corpus", 12)
+    corpus.data["stages"] = ["image.decode", {"image.resize": {"size": 61}}, "image.normalize"]
+    corpus.write()
+    assert built(command(tmp_path, corpus.data, tmp_path / "here")) == []
+    monkeypatch.setenv("OPENCV_IPP", "sse42")
+    monkeypatch.setenv("OPENCV_CPU_DISABLE", "AVX512-SKX,AVX2,FP16,AVX,SSE4.2,SSE4.1")
+    assert built(command(tmp_path, corpus.data, tmp_path / "older")) == []
+    here, older = contents(tmp_path / "here"), contents(tmp_path / "older")
+    assert {name for name in here if here[name] != older[name]} <= {"dataset.json"}

@@ -80,7 +80,7 @@ def make_corpus(folder: Path, step: int) -> None:
     data: dict[str, Any] = recipe_data(Path("corpus"), source={"type": "files", "path": "corpus"}, metadata={}, max_rejects=0.5)
     data["fields"] = {"image": {"kind": "image", "column": "png"}, "audio": {"kind": "audio", "column": "wav"}}
     data["fields"]["text"] = {"kind": "text", "column": "txt"}
-    data |= {"split": {"val": 0.2}, "order": "shuffled"}
+    data |= {"split": {"val": 0.2}, "shards": {"rows": 4, "order": "shuffled"}}
     data["stages"].insert(1, "record.deduplicate")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
 
