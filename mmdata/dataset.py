@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field, TypeAdapter, ValidationError
@@ -35,9 +37,8 @@ _Count = Annotated[int, Field(ge=0)]
 _Split = Annotated[str, Field(pattern=r"^(train|val|test)$")]
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One tar of a dataset, as `dataset.json` describes it."""
+class Shard(NamedTuple):
+    """One tar of a dataset, as `dataset.json` describes it; a tuple, because a dataset may have a hundred thousand."""
 
     split: _Split
     file: Annotated[str, Field(pattern=rf"^{SHARD_NAME.pattern}$")]
@@ -56,7 +57,8 @@ def read_description(out: Path) -> dict[str, Any]:
     path = out / DESCRIPTION
     try:
         check_plain_file(path)
-        description = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        description = json.loads(content)
     except FileNotFoundError as error:
         hint = "its build did not finish; run it again" if (out / ".build").is_dir() else "is this a dataset folder?"
         raise DatasetError(f"{out}: there is no {DESCRIPTION}: {hint}") from error
@@ -64,14 +66,24 @@ def read_description(out: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: cannot be read ({error})") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise DatasetError(f"{path}: not a dataset of format {FORMAT}")
-    stated = description.pop("checksum", None)
+    if not _checksum_holds(path, content, description):
+        raise DatasetError(f"{path}: its checksum differs from its content: it was changed after the build")
+    return description
+
+
+def _checksum_holds(path: Path, content: bytes, description: Mapping[str, Any]) -> bool:
+    """Whether the checksum of a description is that of the rest. Raises DatasetError where JSON has no form for it.
+
+    A build writes canonical JSON, whose bytes are hashed as they are; the text of anything else has to be made first.
+    """
+    checksum = description.get("checksum")
+    rest = content.replace(f'"checksum":"{checksum}",'.encode(), b"", 1)
+    if hashlib.sha256(rest).hexdigest() == checksum:
+        return True
     try:
-        checksum = digest_of_json(description)
+        return checksum == digest_of_json({name: value for name, value in description.items() if name != "checksum"})
     except ValueError as error:
         raise DatasetError(f"{path}: cannot be read ({error})") from error
-    if stated != checksum:
-        raise DatasetError(f"{path}: its checksum differs from its content: it was changed after the build")
-    return {**description, "checksum": checksum}
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,9 @@ def fingerprint_of(identity: Mapping[str, Any], artifacts: Mapping[str, str]) ->
 class Dataset:
     """A finished dataset, open for reading. Nothing but `dataset.json` is read until a record is asked for."""
 
+    evictable = False
+    """Whether files of the folder may be removed while it is in use: then none is held open longer than it is read."""
+
     def __init__(self, out: str | Path) -> None:
         self.path = Path(out)
         self.description: Mapping[str, Any] = read_description(self.path)
@@ -116,6 +131,10 @@ class Dataset:
             field = self.schema.fields.get(name)
             if field is None or extension.rpartition(".")[2] not in FORMATS or not holds(format_of(extension), field.kind):
                 raise DatasetError(f"{self.path / DESCRIPTION}: the member {extension!r} cannot hold the field {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the folder anew in another process, rather than send the whole description there."""
+        return type(self), (self.path,)
 
     @property
     def checksum(self) -> str:
@@ -136,17 +155,24 @@ class Dataset:
             raise DatasetError(f"{self.path}: there is no split {split!r}; it has {has}")
         return found
 
-    def index(self, shard: Shard) -> ShardIndex:
-        """Read the index of a shard."""
-        index = ShardIndex.read(self.path / shard.index_file)
+    def index(self, shard: Shard, columns: list[str] | None = None) -> ShardIndex:
+        """Read the index of a shard, or only these columns of it."""
+        index = ShardIndex.read(self.path / shard.index_file, columns)
         if len(index) != shard.records:
             raise DatasetError(f"{shard.index_file}: {len(index)} rows, but the dataset has {shard.records} records there")
         wanted = index_schema(self.codec.extensions, self.codec.inputs, self.codec.measures, self.schema.metadata)
+        wanted = wanted if columns is None else pa.schema([wanted.field(name) for name in columns])
         if not index.table.schema.equals(wanted) or any(column.null_count for column in index.table.columns):
             raise DatasetError(
                 f"{shard.index_file}: its columns are not those of the dataset; run `mmdata validate` on the folder"
             )
         return index
+
+    def open_tar(self, shard: Shard) -> int:
+        """Open the tar of a shard and return its file descriptor. Raises OSError where that is not possible."""
+        path = self.path / shard.file
+        check_plain_file(path)
+        return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def open_shard(self, shard: Shard) -> ShardReader:
         """Open the tar of a shard for random access; close it after use."""

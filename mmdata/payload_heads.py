@@ -36,13 +36,22 @@ def check_values(count: int) -> None:
 def picture_to_decode(payload: Payload, format_: str) -> Payload:
     """Return what may be given to a decoder of pictures: the payload, a PNG without chunks that are not for its pixels.
 
+    Raises RecordError as `picture_size` does.
+    """
+    picture_size(payload, format_)
+    return png_pixels(payload) if format_ == "png" else payload
+
+
+def picture_size(payload: Payload, format_: str) -> tuple[int, int]:
+    """Return (width, height) by the header of a picture.
+
     Raises RecordError where it is not of the format (jpg, png or webp), is cut in its header, or says that it is too large.
     """
     if payload[: len(_MAGIC[format_])] != _MAGIC[format_]:
         raise RecordError("picture cannot be decoded", f"it is no {format_}: it begins with the bytes {payload[:8].hex(' ')}")
     width, height = _SIZES[format_](payload)
     check_values(3 * width * height)
-    return png_pixels(payload) if format_ == "png" else payload
+    return width, height
 
 
 def _jpg_size(payload: Payload) -> tuple[int, int]:

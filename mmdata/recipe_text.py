@@ -1,4 +1,7 @@
-"""The text of recipes: YAML with the line of every value, settings from the command line, and errors that name the place."""
+"""The text of recipes: YAML with the line of every value, settings from the command line, and errors that name the place.
+
+PyYAML is imported where text is read: a machine that only loads and trains needs none.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from mmdata.errors import RecipeError
@@ -17,12 +19,7 @@ from mmdata.errors import RecipeError
 Place = tuple[str | int, ...]
 
 _LARGEST = 1 << 18
-_DEEPEST = 50
 _DEEPEST_SETTING = 20
-_OPENING = (yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken, yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-_NO_YAML = (ValueError, RecursionError, yaml.YAMLError)
-"""What the YAML library raises on texts that are no YAML, or stand for values that do not exist."""
 
 
 @dataclass(frozen=True)
@@ -62,51 +59,21 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
 
     Raises RecipeError for anything that is not YAML, repeats a key, or holds aliases (which can blow up) or objects.
     """
-    numbers: dict[Place, int] = {}
+    from mmdata.plain_yaml import NO_YAML, lines_of, plain_data
+
     try:
         if path.stat().st_size > _LARGEST:
             raise RecipeError(f"{path}: has more than {_LARGEST} bytes, which no recipe needs; is it the right file?")
-        node, data = _plain_data(path.read_text(encoding="utf-8-sig"))
-        _note_lines(node, (), numbers, path)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (OSError, *_NO_YAML) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {error}") from error
+        node, data = plain_data(path.read_text(encoding="utf-8-sig"))
+        numbers = dict(lines_of(node))
+    except (OSError, *NO_YAML) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        line = f":{mark.line + 1}" if mark else ""
+        told = f"not valid YAML: {problem}" if problem else f"cannot be read as YAML: {error}"
+        raise RecipeError(f"{path}{line}: {told}") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: a recipe is a mapping with name, source, fields and stages")
     return data, Lines(str(path), numbers)
-
-
-def _plain_data(text: str) -> tuple[yaml.Node | None, Any]:
-    """Return the node of a YAML text and its plain data. Raises one of `_NO_YAML`, for aliases and objects as well."""
-    depth = 0
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        if isinstance(token, yaml.AliasToken):
-            raise yaml.MarkedYAMLError(problem=f"aliases (*{token.value}) are not taken", problem_mark=token.start_mark)
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        # The library takes time by the square of the depth, so it must not be let go on.
-        if depth > _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {_DEEPEST}", problem_mark=token.start_mark)
-    loader = yaml.SafeLoader(text)
-    node = loader.get_single_node()
-    return node, loader.construct_document(node) if node is not None else None
-
-
-def _note_lines(node: yaml.Node | None, path: Place, numbers: dict[Place, int], file: Path) -> None:
-    if node is None:
-        return
-    numbers[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _note_lines(item, (*path, index), numbers, file)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, str(key.value))
-            if below in numbers:
-                raise RecipeError(f"{file}:{key.start_mark.line + 1}: the key {key.value!r} stands here twice")
-            _note_lines(value, below, numbers, file)
-            numbers[below] = key.start_mark.line + 1
 
 
 def apply_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -114,14 +81,16 @@ def apply_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str
 
     Stages are named by number or name: `stages.2.size=128` or `stages.image.resize.size=128`. Raises RecipeError.
     """
+    from mmdata.plain_yaml import NO_YAML, plain_data
+
     changed: dict[str, Any] = dict(data)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip() or key.count(".") > _DEEPEST_SETTING:
             raise RecipeError(f"--set {setting}: write it as KEY=VALUE, for instance --set source.path=corpus/manifest.jsonl")
         try:
-            _, value = _plain_data(text)
-        except _NO_YAML as error:
+            _, value = plain_data(text)
+        except NO_YAML as error:
             raise RecipeError(f"--set {setting}: the value is not valid YAML: {error}") from error
         changed = _with(changed, key.strip().split("."), value, setting)
     return changed

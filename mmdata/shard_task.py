@@ -6,7 +6,6 @@ that an earlier shard holds as they would be made now are copied out of it.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmdata.codec import Codec
+from mmdata.crc import crc32
 from mmdata.earlier import EarlierRow, EarlierShards
 from mmdata.engines.base import Casualties, Casualty, Watch
 from mmdata.errors import DatasetError
@@ -128,7 +128,7 @@ class _Shard:
         for extension, payload in payloads.items():
             places[f"{extension}.offset"] = self.tar.add(f"{key}.{extension}", payload)
             places[f"{extension}.size"] = len(payload)
-            places[f"{extension}.crc32"] = zlib.crc32(payload)
+            places[f"{extension}.crc32"] = crc32(payload)
         self.rows.append({**row, **places})
 
 

@@ -61,6 +61,7 @@ def _prepare(said: Path) -> None:
     OpenCV resizes with Intel's IPP where it can, which rounds otherwise on other processors; its own code is exact on all.
     """
     import cv2
+    import pyarrow as pa
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -70,6 +71,7 @@ def _prepare(said: Path) -> None:
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
     threadpool_limits(1)
+    pa.allocate_buffer(1)  # Arrow maps a gigabyte for its first one: before memory is limited, so that it does not count
 
 
 def _follow_parent() -> None:

@@ -6,25 +6,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmdata.loader.batch import Batch
+    from mmdata.loader.batching import Bucket, Budget, Packing, Units
+    from mmdata.loader.cache import Cache
+    from mmdata.loader.collection import Mixture
     from mmdata.loader.loader import Loader
     from mmdata.loader.options import LoaderOptions, Ranks
     from mmdata.loader.order import Order
+    from mmdata.loader.packed import Packed
     from mmdata.loader.records import ShardedRecords
-    from mmdata.loader.schedule import Schedule, StepSampler
+    from mmdata.loader.schedule import ByCount, Schedule, StepSampler
+    from mmdata.loader.stats import LoaderStats
     from mmdata.loader.substitution import Substitution
+    from mmdata.loader.views import LogMelView, PictureView
 
-__all__ = ["Batch", "Loader", "LoaderOptions", "Order", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution"]
+__all__ = [
+    "Batch", "Bucket", "Budget", "ByCount", "Cache", "Loader", "LoaderOptions", "LoaderStats", "LogMelView", "Mixture",
+    "Order", "Packed", "Packing", "PictureView", "Ranks", "Schedule", "ShardedRecords", "StepSampler", "Substitution",
+    "Units",
+]  # fmt: skip
 
 _MODULES = {
     "Batch": "batch",
+    "Bucket": "batching",
+    "Budget": "batching",
+    "ByCount": "schedule",
+    "Cache": "cache",
     "Loader": "loader",
     "LoaderOptions": "options",
+    "LoaderStats": "stats",
+    "LogMelView": "views",
+    "Mixture": "collection",
     "Order": "order",
+    "Packed": "packed",
+    "Packing": "batching",
+    "PictureView": "views",
     "Ranks": "options",
     "Schedule": "schedule",
     "ShardedRecords": "records",
     "StepSampler": "schedule",
     "Substitution": "substitution",
+    "Units": "batching",
 }
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from mmdata.errors import ConfigError
 from mmdata.loader.decoding import channels_of
 from mmdata.loader.example import Example
+from mmdata.loader.packed import Packed
+from mmdata.loader.pictures import Cut, cut_sizes
 from mmdata.schema import FieldType
 
 Column = torch.Tensor | list[str]
@@ -20,7 +22,7 @@ Column = torch.Tensor | list[str]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One rank's part of a batch; every column has one row a record.
+    """One rank's part of a batch; every column has one row a record, but tokens that are packed.
 
     `fields` by kind: image uint8 [batch, 3, height, width] and video uint8 [batch, frames, 3, height, width], channels last in
     memory; audio float32 [batch, samples] where the dataset has one channel, else [batch, channels, samples]; tokens int64
@@ -34,6 +36,8 @@ class Batch:
 
     `padding` and `substituted`, bool [batch]: rows that repeat the epoch's start to fill its last batch, and rows that stand in
     for a record that could not be read. `epoch` and `step` count from 0; -1 where a plain `DataLoader` made the batch.
+
+    `packed` is there where token sequences share rows: it says where each stands in the rows of its field.
     """
 
     keys: list[str]
@@ -44,6 +48,7 @@ class Batch:
     substituted: torch.Tensor
     epoch: int = -1
     step: int = -1
+    packed: Packed | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -51,7 +56,8 @@ class Batch:
     def tensors(self) -> list[torch.Tensor]:
         """Return every tensor of the batch."""
         columns = [column for column in self.fields.values() if isinstance(column, torch.Tensor)]
-        return [*columns, *self.lengths.values(), self.padding, self.substituted]
+        packed = [] if self.packed is None else self.packed.tensors()
+        return [*columns, *self.lengths.values(), self.padding, self.substituted, *packed]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """Return the batch with its tensors on a device."""
@@ -59,20 +65,48 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Return the batch with its tensors in page-locked memory; a plain `DataLoader` asks for it."""
-        return self.mapped(torch.Tensor.pin_memory)
+        return self.mapped(lambda tensor: tensor if tensor.is_pinned() else tensor.pin_memory())
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of its tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
+    def filled(self) -> dict[str, tuple[int, int]]:
+        """Return, by field that may be padded, how many of its elements are of records, and how many there are in all.
+
+        Of a batch as `collate` makes it, before it is copied.
+        """
+        return {name: self._filled(name, lengths) for name, lengths in self.lengths.items()}
+
+    def _filled(self, name: str, lengths: torch.Tensor) -> tuple[int, int]:
+        if self.packed is not None and self.packed.field == name:
+            return int(lengths.sum()), self.packed.documents.numel()
+        sizes = lengths[:, None] if lengths.ndim == 1 else lengths
+        column = self.fields[name]
+        if isinstance(column, torch.Tensor) and column.dtype == torch.uint8 and column.ndim == 4:
+            sizes = sizes[:, :2]  # of pictures that are resized later, a third number says whether they are mirrored
+        return int(sizes.prod(1).sum()), len(sizes) * int(sizes.amax(0).prod())
 
     def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """Return the batch with a function applied to every tensor."""
         columns = {name: function(column) if isinstance(column, torch.Tensor) else column for name, column in self.fields.items()}
         lengths = {name: function(length) for name, length in self.lengths.items()}
         padding, substituted = function(self.padding), function(self.substituted)
-        return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted)
+        packed = None if self.packed is None else self.packed.mapped(function)
+        return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted, packed=packed)
 
 
-def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin: bool = False) -> Batch:
-    """Return the batch of decoded records, still as narrow as decoded: `widened` gives it the form that `Batch` promises.
+_NONE: Mapping[str, torch.Tensor] = {}
 
-    With `pin`, tensors are made in page-locked memory, from which copies to a GPU run beside everything else.
+
+def collate(
+    examples: Sequence[Example], types: Mapping[str, FieldType], columns: Mapping[str, torch.Tensor] = _NONE, *, pin: bool = False
+) -> Batch:
+    """Return the batch of decoded records, still as narrow as decoded: `Finish` gives it the form that `Batch` promises.
+
+    `columns` are those into which the values were decoded already. With `pin`, the others are made in page-locked memory, from
+    which copies to a GPU run beside everything else.
     """
     fields: dict[str, Column] = {}
     lengths: dict[str, torch.Tensor] = {}
@@ -80,6 +114,11 @@ def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin:
         values: list[Any] = [example.fields[name] for example in examples]
         if type_.kind == "text":
             fields[name] = values
+        elif name in columns:
+            fields[name], lengths[name] = columns[name], _heights_and_widths(values)
+        elif isinstance(values[0], Cut):
+            lengths[name] = torch.from_numpy(cut_sizes(values))
+            fields[name] = _gathered(values, pin=pin)
         else:
             varying = _varying(type_)
             fields[name], sizes = _padded(name, values, varying, pin=pin)
@@ -91,7 +130,7 @@ def collate(examples: Sequence[Example], types: Mapping[str, FieldType], *, pin:
 
 
 def widened(batch: Batch, types: Mapping[str, FieldType]) -> Batch:
-    """Return the batch in the form that `Batch` promises; it works where the tensors are, so it costs the device's time."""
+    """Return the batch with its types and axes as `Batch` promises; it works where the tensors are, at the device's cost."""
     columns = {name: _widened(column, types[name]) for name, column in batch.fields.items()}
     return replace(batch, fields=columns)
 
@@ -111,6 +150,19 @@ def _widened(column: Column, type_: FieldType) -> Column:
             return samples.squeeze(1) if channels_of(type_) == 1 else samples
         case _:
             return column
+
+
+def _heights_and_widths(pictures: Sequence[NDArray[Any]]) -> torch.Tensor:
+    return torch.tensor([picture.shape[:2] for picture in pictures], dtype=torch.int64)
+
+
+def _gathered(cuts: Sequence[Cut], *, pin: bool) -> torch.Tensor:
+    """Return cuts as uint8 [batch, height, width, 3]; what lies beyond one is never read, so it is left as it is."""
+    height, width = (max(cut.pixels.shape[axis] for cut in cuts) for axis in (0, 1))
+    gathered = torch.empty((len(cuts), height, width, 3), dtype=torch.uint8, pin_memory=pin)
+    for row, cut in zip(gathered.numpy(), cuts, strict=True):
+        row[: cut.pixels.shape[0], : cut.pixels.shape[1]] = cut.pixels
+    return gathered
 
 
 def _padded(name: str, values: Sequence[NDArray[Any]], varying: Sequence[int], *, pin: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,10 +5,10 @@ Arrays stay as narrow as they are stored: 16-bit samples and 32-bit ids are wide
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,69 @@ from numpy.typing import NDArray
 from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
-from mmdata.payload_heads import check_values, picture_to_decode, read_npy
+from mmdata.loader.pictures import Cut, PictureDecoder, whole_picture
+from mmdata.loader.seat import Seat
+from mmdata.loader.views import PictureView, check_views
+from mmdata.payload_heads import check_values, read_npy
 from mmdata.schema import FieldType
 
-Decoded = NDArray[Any] | str
+Decoded = NDArray[Any] | str | Cut
 Decoder = Callable[[memoryview], Decoded]
 """Decodes a payload; an empty one is that of an absent field. Raises RecordError where the payload is not what it should be."""
 
 
+class RecordDecoder:
+    """Decodes the payloads of a record: those of a field with a picture's view through it, all others whole.
+
+    `members` has the field of each extension. With `resize`, pictures of a view get their size here, otherwise they stay cuts.
+    Raises ConfigError for a view that does not fit its field, MissingExtraError where a library is missing.
+    """
+
+    def __init__(
+        self, members: Mapping[str, str], types: Mapping[str, FieldType], options: LoaderOptions, *, resize: bool = True
+    ) -> None:
+        check_views(options.views, types)
+        self._whole: list[tuple[str, str, Decoder]] = []
+        self._viewed: list[tuple[str, str, PictureDecoder]] = []
+        for extension, name in members.items():
+            view = options.views.get(name)
+            if isinstance(view, PictureView):
+                decoder = PictureDecoder(name, view, _format(extension), resize=resize)
+                self._viewed.append((extension, name, decoder))
+            else:
+                self._whole.append((extension, name, decoder_of(extension, types[name], options)))
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a decoded value, by field, where it is the same for every record."""
+        return {name: decoder.shape for _, name, decoder in self._viewed if decoder.shape is not None}
+
+    @property
+    def random(self) -> bool:
+        """Whether the same record is decoded to something else in another epoch."""
+        return any(decoder.random for _, _, decoder in self._viewed)
+
+    def __call__(self, payloads: Mapping[str, memoryview], key: str, seat: Seat) -> dict[str, Decoded]:
+        """Return the decoded fields. Raises RecordError where one cannot be decoded."""
+        fields: dict[str, Decoded] = {name: decode(payloads[extension]) for extension, name, decode in self._whole}
+        for extension, name, decode in self._viewed:
+            fields[name] = decode(payloads[extension], key, seat)
+        return fields
+
+
+def bytes_in(value: Decoded) -> int:
+    """Return how much memory a decoded value takes, about."""
+    if isinstance(value, Cut):
+        return value.pixels.nbytes
+    return len(value) if isinstance(value, str) else value.nbytes
+
+
 def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Decoder:
     """Return the decoder of a field's members. Raises MissingExtraError where a library for it is missing."""
-    format_ = extension.rpartition(".")[2]
+    format_ = _format(extension)
     match type_.kind:
         case "image":
-            return _jpeg if format_ == "jpg" else partial(_picture, format_=format_)
+            return partial(whole_picture, format_=format_)
         case "video":
             return _clip_decoder(extension, type_)
         case "audio":
@@ -42,37 +91,8 @@ def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Deco
             return partial(_array, type_=type_)
 
 
-def _jpeg(payload: memoryview) -> NDArray[np.uint8]:
-    """Return pixels uint8 [height, width, 3], bit for bit those of libjpeg's accurate transform."""
-    import simplejpeg
-
-    if not payload:
-        return _no_picture()
-    picture_to_decode(payload, "jpg")
-    try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(payload, "RGB", fastdct=False, fastupsample=False)
-    except ValueError as error:
-        raise RecordError("picture cannot be decoded", str(error)) from error
-    return pixels
-
-
-def _picture(payload: memoryview, format_: str) -> NDArray[np.uint8]:
-    """Return pixels uint8 [height, width, 3] of a PNG or WebP file."""
-    import cv2
-
-    if not payload:
-        return _no_picture()
-    try:
-        pixels = cv2.imdecode(np.frombuffer(picture_to_decode(payload, format_), np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise RecordError("picture cannot be decoded", str(error)) from error
-    if pixels is None:
-        raise RecordError("picture cannot be decoded")
-    return cast("NDArray[np.uint8]", pixels)
-
-
-def _no_picture() -> NDArray[np.uint8]:
-    return np.zeros((0, 0, 3), dtype=np.uint8)
+def _format(extension: str) -> str:
+    return extension.rpartition(".")[2]
 
 
 def _recording(payload: memoryview, dtype: str, type_: FieldType, seconds: float | None) -> NDArray[np.int16 | np.float32]:

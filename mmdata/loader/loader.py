@@ -6,20 +6,22 @@ import logging
 import os
 import weakref
 from collections.abc import Generator, Iterator, Mapping
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Self
 
 import torch
 
-from mmdata.dataset import Dataset
 from mmdata.loader.batch import Batch
-from mmdata.loader.device import Transfer
+from mmdata.loader.batching import BatchSize
+from mmdata.loader.collection import Collection, Readable
+from mmdata.loader.device import Transfer, device_named
 from mmdata.loader.options import LoaderOptions, Ranks
-from mmdata.loader.order import Order
 from mmdata.loader.pipeline import Pipeline, Prepared
+from mmdata.loader.planning import look_ahead_for, plan_of, settings_of
 from mmdata.loader.records import ShardedRecords
-from mmdata.loader.schedule import Place, Schedule
+from mmdata.loader.schedule import START, Schedule
 from mmdata.loader.state import Identity
+from mmdata.loader.stats import LoaderStats, Meter
 from mmdata.loader.substitution import Ledger, Substitution
 
 _DEFAULTS = LoaderOptions()
@@ -28,14 +30,15 @@ _DEFAULTS = LoaderOptions()
 class Loader:
     """Yields the batches of a split: `for batch in loader` is the rest of the current epoch, the next `for` the next epoch.
 
-    An epoch that was left in the middle goes on where it was left. `len(loader)` is the number of steps of an epoch, the same
-    on every rank. Threads prepare batches ahead, also of the next epoch; `close`, the end of a `with` block, or the garbage
+    An epoch that was left in the middle goes on where it was left. `len(loader)` is the number of steps of this epoch, the
+    same on every rank. Threads prepare batches ahead, also of the next epoch; `close`, the end of a `with` block, or the garbage
     collector ends them.
 
     Args:
-        out: the dataset folder, or the open dataset.
+        out: the dataset folder, the open dataset, or a `Mixture` of several.
         split: "train", "val" or "test".
-        batch_size: records of a step on all ranks together; a multiple of `world_size`.
+        batch_size: what makes a step of all ranks together: so many records, a multiple of `world_size`; or a `Budget` of tokens,
+            patches and frames; or a `Packing` of token sequences into rows.
         seed: decides the order, together with the dataset and the number of the epoch.
         rank: number of this process among `world_size`; where neither is given, RANK and WORLD_SIZE of the environment are
             taken, as torchrun sets them, else there is one process.
@@ -49,10 +52,10 @@ class Loader:
 
     def __init__(  # noqa: PLR0913 - what a run sets stands in one call; the rest is in the options
         self,
-        out: str | Path | Dataset,
+        out: Readable,
         *,
         split: str = "train",
-        batch_size: int,
+        batch_size: BatchSize,
         seed: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
@@ -60,18 +63,22 @@ class Loader:
         options: LoaderOptions = _DEFAULTS,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        dataset = out if isinstance(out, Dataset) else Dataset(out)
-        self._records = ShardedRecords(dataset, split, options)
-        order = Order(self._records.counts, seed, window=options.window, shuffle=options.shuffle)
-        self.schedule = Schedule(order, batch_size, Ranks.of(rank, world_size, environment), options.last)
-        self.identity = Identity(
-            dataset.checksum, split, seed, batch_size, window=options.window, shuffle=options.shuffle, last=options.last
-        )
-        self._transfer = Transfer(device, self._records.types)
-        self._pipeline = Pipeline(self._records, self.schedule, self._transfer)
+        collection = Collection.of(out, options.cache).select(options.fields)
+        self.device = device_named(device)
+        # On a GPU, pictures are resized in whole batches; here, one by one, in the threads that decode them.
+        self._records = ShardedRecords(collection, split, options, resize=self.device.type == "cpu")
+        plan = plan_of(collection, split, batch_size, seed, options)
+        self.schedule = Schedule(plan.order, plan.cut, Ranks.of(rank, world_size, environment))
+        self.identity = Identity(collection.checksum, split, seed, settings_of(collection, batch_size, options))
+        self._mixed, self._sources = plan.mixed, collection.names
+        self._ahead = look_ahead_for(collection, split, plan.order, options)
+        self._meter = Meter()
+        self._transfer = Transfer(self.device, self._records.types, options.views, self._meter)
+        self._pipeline = Pipeline(self._records, self.schedule, self._transfer, self._meter)
         self._threads, self._prefetch = options.thread_count(environment), options.prefetch
         self._ledger = Ledger(logging.getLogger("mmdata.loader"))
-        self._next = Place(0, 0)
+        self._next = START
+        self._digest = lru_cache(2)(plan.order.digest)
         self._running: Generator[Prepared] | None = None
         self._stop: weakref.finalize[..., Loader] | None = None
 
@@ -81,7 +88,7 @@ class Loader:
         return tuple(self._ledger.entries)
 
     def __len__(self) -> int:
-        return self.schedule.steps
+        return self.schedule.steps(self._next.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._next.epoch
@@ -89,7 +96,9 @@ class Loader:
             yield self._advance()
 
     def _advance(self) -> Batch:
+        asked = self._meter.begin()
         if self._running is None:
+            self._look_ahead()
             self._running = self._pipeline.run(self.schedule.onward(self._next), self._threads, self._prefetch)
             # Also when the loader is forgotten, or the program ends: threads must be gone before the interpreter is.
             self._stop = weakref.finalize(self, self._running.close)
@@ -101,11 +110,30 @@ class Loader:
         self._ledger.enter(prepared.substitutions)
         # The state speaks of what was handed out, so it moves here and not where batches are prepared.
         self._next = self.schedule.after(self._next)
-        return self._transfer.receive(prepared.sent)
+        self._look_ahead()
+        batch = self._transfer.receive(prepared.sent)
+        self._meter.received(asked)
+        return batch
+
+    def _look_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.move_to(self._next)
+
+    def stats(self) -> LoaderStats:
+        """Return how long this rank has waited for batches, and how fast each stage was, since the first one was asked for."""
+        return self._meter.stats()
+
+    @property
+    def source_epochs(self) -> dict[str, float]:
+        """How many times each dataset of a mixture has been gone through, up to the batch that was yielded last."""
+        if self._mixed is None:
+            return {}
+        epochs = self._mixed.epochs_of_sources(self._next.epoch, self._next.position)
+        return {name: float(share) for name, share in zip(self._sources, epochs, strict=True)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the batch yielded last: a few numbers and strings, the same on every rank."""
-        return self.identity.state(self._next)
+        return self.identity.state(self._next, self._digest(self._next.epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on after the batch that was yielded last when the state was taken; ranks and threads may be others.
@@ -113,7 +141,7 @@ class Loader:
         Raises ConfigError, with each difference on a line, for a state of another dataset, split, seed, batch size, window,
         shuffle or last.
         """
-        self._next = self.identity.restored(state, len(self))
+        self._next = self.identity.restored(state, self.schedule)
         self.close()
 
     def close(self) -> None:
@@ -121,6 +149,8 @@ class Loader:
         self._running = None
         if self._stop is not None:
             self._stop()
+        if self._ahead is not None:
+            self._ahead.close()
 
     def __enter__(self) -> Self:
         return self

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from mmdata.errors import ConfigError
+from mmdata.loader.batching import Bucket
+from mmdata.loader.cache import Cache
+from mmdata.loader.views import View
 
 Last = Literal["drop", "pad"]
 
@@ -20,8 +23,11 @@ class LoaderOptions:
         shuffle: whether every epoch has an order of its own; without it, records come as they stand in the shards.
         window: how many shards are mixed and read at a time, at least 1.
         last: what becomes of the records at the end of an epoch that fill no batch: "drop" leaves them out of this epoch, "pad"
-            fills the batch with records of the epoch's start and marks them in `Batch.padding`.
+            fills the batch with records that the epoch has had and marks them in `Batch.padding`.
+        bucket: brings records of similar size into the same batches; None leaves them as they come.
+        cache: where the shards of datasets elsewhere (`s3://`, `http://`, `gs://`, …) are kept; needed for those alone.
         fields: only these fields are read and decoded; None means all.
+        views: by field, the form in which it enters the batch; those without one come as they are stored.
         max_seconds: recordings are cut to this length, in seconds.
         max_tokens: token ids are cut to this many.
         threads: threads that read and decode; None means the cores that this process may use, divided among the ranks of the
@@ -32,7 +38,10 @@ class LoaderOptions:
     shuffle: bool = True
     window: int = 8
     last: Last = "drop"
+    bucket: Bucket | None = None
+    cache: Cache | None = None
     fields: tuple[str, ...] | None = None
+    views: Mapping[str, View] = field(default_factory=dict)
     max_seconds: float | None = None
     max_tokens: int | None = None
     threads: int | None = None

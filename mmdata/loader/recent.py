@@ -22,7 +22,8 @@ class Recent(Generic[T]):
         self._make = make
         self._capacity = capacity
         self._lock = Lock()
-        self._items: OrderedDict[int, Future[T]] = OrderedDict()
+        # An item in a tuple is made; waiting for a future, even one that is done, takes longer than all else here.
+        self._items: OrderedDict[int, Future[T] | tuple[T]] = OrderedDict()
 
     def __getitem__(self, key: int) -> T:
         with self._lock:
@@ -30,9 +31,12 @@ class Recent(Generic[T]):
             if item is not None:
                 self._items.move_to_end(key)
             else:
-                mine = self._items[key] = Future()
+                mine: Future[T] = Future()
+                self._items[key] = mine
                 while len(self._items) > self._capacity:
                     self._items.popitem(last=False)
+        if isinstance(item, tuple):
+            return item[0]
         return item.result() if item is not None else self._made(key, mine)
 
     def _made(self, key: int, item: Future[T]) -> T:
@@ -44,5 +48,8 @@ class Recent(Generic[T]):
                     del self._items[key]
             item.set_exception(error)
             raise
+        with self._lock:
+            if self._items.get(key) is item:
+                self._items[key] = (made,)
         item.set_result(made)
         return made

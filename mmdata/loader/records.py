@@ -2,58 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError
-from mmdata.loader.batch import Batch, collate, widened
-from mmdata.loader.decoding import decoder_of
+from mmdata.loader.batch import Batch, collate
+from mmdata.loader.collection import Collection, Readable
+from mmdata.loader.decoding import RecordDecoder, bytes_in
 from mmdata.loader.example import Example
+from mmdata.loader.finishing import Finish
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.shard_files import ShardFiles
+from mmdata.loader.seat import Seat
+from mmdata.loader.shard_files import Raw, ShardFiles
 from mmdata.schema import FieldType
 
 _EVERYTHING = LoaderOptions()
+_NOWHERE = Seat()
 
 
 class ShardedRecords:
     """The records of a split by number, counted through its shards in order; a map-style dataset for torch.
 
-    It can be pickled, and shared by threads. Of the options only `fields`, `max_seconds`, `max_tokens` and `window` matter
-    here. Raises DatasetError for a folder that cannot be used, ConfigError for a field that it does not have.
+    It can be pickled, and shared by threads. Of the options only `fields`, `views`, `max_seconds`, `max_tokens` and `window`
+    matter here. Without `resize`, the pictures of views are only cut, and resized where the batch is. Raises DatasetError for a
+    folder that cannot be used, ConfigError for a field that it does not have.
     """
 
-    def __init__(self, dataset: Dataset | str | Path, split: str = "train", options: LoaderOptions = _EVERYTHING) -> None:
-        dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
-        members = _members(dataset, options.fields)
-        self.types: dict[str, FieldType] = {name: dataset.schema.fields[name] for name in members.values()}
-        self._decoders = {
-            extension: (name, decoder_of(extension, self.types[name], options)) for extension, name in members.items()
-        }
+    def __init__(
+        self, out: Readable | Collection, split: str = "train", options: LoaderOptions = _EVERYTHING, *, resize: bool = True
+    ) -> None:
+        collection = Collection.of(out, options.cache).select(options.fields)
+        members = collection.members
+        self.types: Mapping[str, FieldType] = collection.fields
+        self.views = options.views
+        self._decode = RecordDecoder(members, self.types, options, resize=resize)
         # Reading ahead goes from one window into the next; a few more are for substitutes.
-        self._files = ShardFiles(dataset, split, tuple(members), capacity=2 * options.window + 8)
+        self._files = ShardFiles(collection, split, len(collection.datasets) * (2 * options.window + 8))
         self.counts: NDArray[np.int64] = self._files.counts
-        self._ends = np.cumsum(self.counts)
+        self._ends: list[int] = np.cumsum(self.counts).tolist()
+        self._finish = Finish(self.types, self.views)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return self._ends[-1]
 
     def __getitem__(self, index: int) -> Example:
-        """Return a record by its number. Raises RecordError where it cannot be read, IndexError where there is none."""
+        """Return a record by its number. Raises RecordError where it cannot be read, IndexError where there is none.
+
+        Raises ConfigError where a view is random: a number does not say which epoch it is of.
+        """
+        if self._decode.random:
+            raise ConfigError("views that are random need the epoch, which only `Loader` knows; choose other views here")
+        return self.read(*self._place(index))
+
+    def payloads(self, index: int) -> Raw:
+        """Return a record by its number as it is stored: checked, but not decoded. Raises as `[index]` does."""
+        return self._files.read(*self._place(index))
+
+    def _place(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of a split with {len(self)} records")
-        shard = int(np.searchsorted(self._ends, index, side="right"))
-        return self.read(shard, index - int(self._ends[shard] - self.counts[shard]))
+        shard = bisect_right(self._ends, index)  # passes over empty shards
+        return shard, index - (self._ends[shard - 1] if shard else 0)
 
-    def read(self, shard: int, record: int) -> Example:
+    def read(self, shard: int, record: int, seat: Seat = _NOWHERE) -> Example:
         """Return a record by its shard and its number there. Raises RecordError where it cannot be read."""
+        begin = perf_counter()
         raw = self._files.read(shard, record)
-        fields = {name: decode(raw.payloads[extension]) for extension, (name, decode) in self._decoders.items()}
+        read = perf_counter()
+        fields = self._decode(raw.payloads, raw.key, seat)
+        seat.tally.enter(
+            read - begin, sum(map(len, raw.payloads.values())), perf_counter() - read, sum(map(bytes_in, fields.values()))
+        )
         return Example(raw.key, fields, raw.metadata)
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of a field in every record, uint8, where it is known before anything is decoded."""
+        return self._decode.shapes
 
     def name(self, shard: int, record: int) -> str:
         """Return the key of a record, readable or not; where even its index is lost, its shard and its number there."""
@@ -61,16 +90,4 @@ class ShardedRecords:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Return the batch of these records, for the `collate_fn` of a `DataLoader`; it does not know its epoch and step."""
-        return widened(collate(examples, self.types), self.types)
-
-
-def _members(dataset: Dataset, fields: Sequence[str] | None) -> dict[str, str]:
-    """Return the wanted fields by the extension of their members."""
-    unknown = [name for name in fields or () if name not in dataset.schema.fields]
-    if unknown:
-        known = ", ".join(dataset.schema.fields)
-        raise ConfigError(f"fields: the dataset has no {', '.join(unknown)}; its fields are {known}")
-    members = {extension: name for extension, name in dataset.members.items() if fields is None or name in fields}
-    if not members:
-        raise ConfigError(f"fields: none is named; the fields of the dataset are {', '.join(dataset.schema.fields)}")
-    return members
+        return self._finish(collate(examples, self.types))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from itertools import accumulate, chain
+from operator import add
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmdata.crc import crc32
 from mmdata.dataset import Dataset, Shard
 from mmdata.errors import DatasetError, RecordError
+from mmdata.loader.collection import Collection
 from mmdata.loader.recent import Recent
-from mmdata.parquet import check_plain_file
-from mmdata.schema import Schema
+from mmdata.loader.scratch import Scratch
 
 OPEN_FILES = 128
 """Shards held open at most; far below the 1024 file descriptors that a process usually may have."""
@@ -44,24 +46,27 @@ class ShardPlaces:
     @classmethod
     def read(cls, dataset: Dataset, shard: Shard, extensions: Sequence[str]) -> ShardPlaces:
         """Read the index of a shard. Raises DatasetError where it is missing, damaged, or points outside of the shard."""
-        table = dataset.index(shard).table
+        parts = [f"{extension}.{part}" for extension in extensions for part in ("offset", "size", "crc32")]
+        table = dataset.index(shard, ["key", *parts, *(f"metadata.{name}" for name in dataset.schema.metadata)]).table
         offsets, sizes, checksums = (
-            np.stack([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], axis=1)
+            np.array([table.column(f"{extension}.{part}").to_numpy() for extension in extensions]).reshape(-1, len(table)).T
             for part in ("offset", "size", "crc32")
         )
         if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
             raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
         metadata = {name: _whole(table.column(f"metadata.{name}")) for name in dataset.schema.metadata}
-        return cls(shard.file, _whole(table.column("key")), metadata, offsets, sizes, checksums)
+        return cls(shard.file, _whole(table.column("key")), metadata, offsets, sizes, checksums.astype(np.uint32))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks)
 
 
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata."""
+class Raw(NamedTuple):
+    """A record, undecoded: its payloads by extension (that of an absent field is empty) and its metadata.
+
+    Their memory is used again once no view of it is left.
+    """
 
     key: str
     payloads: dict[str, memoryview]
@@ -71,9 +76,8 @@ class Raw:
 class _OpenFile:
     """A file that is closed when the last thread has let go of it."""
 
-    def __init__(self, path: Path) -> None:
-        check_plain_file(path)
-        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    def __init__(self, dataset: Dataset, shard: Shard) -> None:
+        self.descriptor = dataset.open_tar(shard)
         self.size = os.fstat(self.descriptor).st_size
 
     def __del__(self) -> None:
@@ -82,27 +86,30 @@ class _OpenFile:
 
 
 class ShardFiles:
-    """The payloads of some members of the shards of one split; threads may share it, and it can be pickled.
+    """The payloads of the members of a collection's shards of one split; threads may share it, and it can be pickled.
 
+    Shards are counted through the datasets in turn. What a dataset does not have is empty, or None, in its records.
     It holds the indexes of the `capacity` shards and the files of the `OPEN_FILES` shards used last.
     """
 
-    def __init__(self, dataset: Dataset, split: str, extensions: Sequence[str], capacity: int) -> None:
-        self._arguments = (str(dataset.path), split, tuple(extensions), capacity)
-        self._dataset = dataset
-        self._shards = dataset.shards_of(split)
-        self._extensions = tuple(extensions)
+    def __init__(self, collection: Collection, split: str, capacity: int) -> None:
+        self._arguments = (collection, split, capacity)
+        shards = collection.shards_of(split)
+        self._shards = tuple(chain.from_iterable(shards))
+        self._ends = list(accumulate(len(part) for part in shards))
+        self._datasets = collection.datasets
+        self._extensions = [
+            tuple(extension for extension in collection.members if extension in dataset.members) for dataset in self._datasets
+        ]
+        self._no_payloads = dict.fromkeys(collection.members, memoryview(b""))
+        self._no_metadata = dict.fromkeys(collection.metadata)
         self._places = Recent(self._read_places, capacity)
         self._files = Recent(self._open, OPEN_FILES)
+        self._scratch = Scratch()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Open the dataset anew in the other process: file descriptors and locks stay behind."""
-        return _reopened, self._arguments
-
-    @property
-    def schema(self) -> Schema:
-        """The schema of the dataset."""
-        return self._dataset.schema
+        """Open the files anew in the other process: file descriptors and locks stay behind."""
+        return type(self), self._arguments
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -124,31 +131,44 @@ class ShardFiles:
         places = self._indexed(shard)
         key = places.keys[record].as_py()
         payloads = self._fetch(shard, places.offsets[record].tolist(), places.sizes[record].tolist())
-        for extension, payload, checksum in zip(self._extensions, payloads, places.checksums[record].tolist(), strict=True):
-            if zlib.crc32(payload) != checksum:
+        extensions = self._extensions[self._source(shard)]
+        for extension, payload, checksum in zip(extensions, payloads, places.checksums[record].tolist(), strict=True):
+            if crc32(payload) != checksum:
                 raise RecordError("payload is damaged", f"{places.name}: the crc32 of {key}.{extension} differs")
         metadata = {name: column[record].as_py() for name, column in places.metadata.items()}
-        return Raw(key, dict(zip(self._extensions, payloads, strict=True)), metadata)
+        found = dict(zip(extensions, payloads, strict=True))
+        return Raw(key, {**self._no_payloads, **found}, {**self._no_metadata, **metadata})
+
+    def _source(self, shard: int) -> int:
+        return bisect_right(self._ends, shard)
 
     def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
         """Read members that stand together at once: the members of a record follow each other in the tar."""
+        if not offsets:
+            return []  # a dataset of a mixture that has none of the wanted fields
         descriptor = self._opened(shard)
+        ends = list(map(add, offsets, sizes))
+        start, end = min(offsets), max(ends)
+        if end - start <= sum(sizes) + _GAP:
+            block = self._read_block(descriptor, shard, start, end)
+            return [block[first - start : last - start] for first, last in zip(offsets, ends, strict=True)]
         found: dict[int, memoryview] = {}
         for run in _runs(offsets, sizes):
             start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)
-            block = memoryview(self._read_block(descriptor, shard, start, end))
+            block = self._read_block(descriptor, shard, start, end)
             found |= {member: block[offsets[member] - start :][: sizes[member]] for member in run}
         return [found[member] for member in range(len(offsets))]
 
-    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> bytes:
+    def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> memoryview:
         if end > file.size:
             raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {file.size} on")
+        block = self._scratch.take(end - start)
         try:
-            block = os.pread(file.descriptor, end - start, start)
+            found = os.preadv(file.descriptor, [block], start)
         except OSError as error:
             raise RecordError("shard cannot be read", f"{self._shards[shard].file}: {error.strerror}") from error
-        if len(block) != end - start:
-            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + len(block)} on")
+        if found != end - start:
+            raise RecordError("shard ends early", f"{self._shards[shard].file}: nothing from byte {start + found} on")
         return block
 
     def _indexed(self, shard: int) -> ShardPlaces:
@@ -159,7 +179,7 @@ class ShardFiles:
 
     def _opened(self, shard: int) -> _OpenFile:
         try:
-            return self._files[shard]
+            return self._open(shard) if self._datasets[self._source(shard)].evictable else self._files[shard]
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 # Nothing is wrong with the record: replacing it would hide a limit of the machine.
@@ -167,14 +187,11 @@ class ShardFiles:
             raise RecordError("shard cannot be opened", f"{self._shards[shard].file}: {error.strerror}") from error
 
     def _read_places(self, shard: int) -> ShardPlaces:
-        return ShardPlaces.read(self._dataset, self._shards[shard], self._extensions)
+        source = self._source(shard)
+        return ShardPlaces.read(self._datasets[source], self._shards[shard], self._extensions[source])
 
     def _open(self, shard: int) -> _OpenFile:
-        return _OpenFile(self._dataset.path / self._shards[shard].file)
-
-
-def _reopened(path: str, split: str, extensions: tuple[str, ...], capacity: int) -> ShardFiles:
-    return ShardFiles(Dataset(path), split, extensions, capacity)
+        return _OpenFile(self._datasets[self._source(shard)], self._shards[shard])
 
 
 def _runs(offsets: list[int], sizes: list[int]) -> list[list[int]]:

@@ -7,45 +7,48 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mmdata.errors import ConfigError
-from mmdata.loader.options import Last
-from mmdata.loader.schedule import Place
+from mmdata.loader.schedule import Place, Schedule
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever the order changes: an old state would then mean other records."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything that decides which records a step has. Ranks, threads and fields are not among it: they may change."""
+    """Everything that decides which records a step has; `settings` are those of `settings_of`. Ranks and threads may change."""
 
     dataset: str
     split: str
     seed: int
-    batch_size: int
-    window: int
-    shuffle: bool
-    last: Last
+    settings: Mapping[str, Any]
     format: int = FORMAT
 
-    def state(self, place: Place) -> dict[str, Any]:
-        """Return the state whose next step is `place`, as plain data."""
-        return {**asdict(self), "epoch": place.epoch, "step": place.step}
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        head = {"format": self.format, "dataset": self.dataset, "split": self.split, "seed": self.seed}
+        return {**head, **self.settings}
 
-    def restored(self, state: Mapping[str, Any], steps: int) -> Place:
-        """Return the next step of a state. Raises ConfigError, with every difference, for the state of another loader.
+    def state(self, place: Place, order: str) -> dict[str, Any]:
+        """Return the state whose next step is `place`, as plain data; `order` is the digest of its epoch's order."""
+        return {**self.to_json(), "order": order, **asdict(place)}
 
-        `steps` is the number of steps of an epoch.
-        """
-        differences = [
-            f"  {field.name}: {state.get(field.name)!r} in the state, {getattr(self, field.name)!r} here"
-            for field in fields(self)
-            if state.get(field.name) != getattr(self, field.name)
-        ]
-        if differences:
-            raise ConfigError(
-                "\n".join(["the state is of another loader; make one with the settings of the state:", *differences])
-            )
-        epoch, step = state.get("epoch"), state.get("step")
-        if not (isinstance(epoch, int) and isinstance(step, int) and epoch >= 0 and 0 <= step < steps):
-            raise ConfigError(f"the state is damaged: epoch {epoch!r}, step {step!r}, but an epoch has {steps} steps")
-        return Place(epoch, step)
+    def restored(self, state: Mapping[str, Any], schedule: Schedule) -> Place:
+        """Return the next step of a state. Raises ConfigError, with every difference, for the state of another loader."""
+        self._refuse([(name, state.get(name), here) for name, here in self.to_json().items()])
+        place = _place(state)
+        if place is None or not schedule.has(place):
+            found = ", ".join(f"{field.name} {state.get(field.name)!r}" for field in fields(Place))
+            raise ConfigError(f"the state is damaged: there is no step at {found}; take another checkpoint")
+        self._refuse([("order", state.get("order"), schedule.order.digest(place.epoch))])
+        return place
+
+    def _refuse(self, compared: list[tuple[str, Any, Any]]) -> None:
+        different = [f"  {name}: {held!r} in the state, {here!r} here" for name, held, here in compared if held != here]
+        if different:
+            raise ConfigError("\n".join(["the state is of another loader; make one with the settings of the state:", *different]))
+
+
+def _place(state: Mapping[str, Any]) -> Place | None:
+    """Return the place in a state, None where it is none."""
+    numbers = [number for field in fields(Place) if type(number := state.get(field.name)) is int]
+    return Place(*numbers) if len(numbers) == len(fields(Place)) else None

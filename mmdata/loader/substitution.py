@@ -7,12 +7,14 @@ a run that is resumed sees the same batches.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from mmdata.errors import DatasetError, RecordError
 from mmdata.loader.example import Example
-from mmdata.loader.order import Order
 from mmdata.loader.records import ShardedRecords
+from mmdata.loader.seat import Seat
 
 ATTEMPTS = 64
 """So many substitutes are tried; where all of them fail, the dataset is beyond use."""
@@ -46,26 +48,30 @@ class Slot:
     record: int
 
 
-def read_or_substitute(records: ShardedRecords, order: Order, slot: Slot) -> tuple[Example, Substitution | None]:
-    """Return the record of a slot; where it cannot be read, its substitute and the entry for the ledger.
+Substitutes = Callable[[int], Iterator[tuple[int, int]]]
+"""Yields the shard and record of those that may stand in for the record of a position, the best first."""
+
+
+def read_or_substitute(
+    records: ShardedRecords, substitutes: Substitutes, slot: Slot, seat: Seat
+) -> tuple[Example, Substitution | None]:
+    """Return the record of a slot, decoded for a seat; where it cannot be read, its substitute and the entry for the ledger.
 
     Raises DatasetError where no substitute can be read either.
     """
     try:
-        return records.read(slot.shard, slot.record), None
+        return records.read(slot.shard, slot.record, seat), None
     except RecordError as error:
-        substitute = _substitute(records, order, slot, error)
+        substitute = _substitute(records, substitutes, slot, seat, error)
         name = records.name(slot.shard, slot.record)
         lost = Substitution(**vars(slot), key=name, reason=error.reason, detail=error.detail, substitute=substitute.key)
         return substitute, lost
 
 
-def _substitute(records: ShardedRecords, order: Order, slot: Slot, error: RecordError) -> Example:
-    for attempt in range(ATTEMPTS if order.records > 1 else 0):
-        position = order.substitute(slot.epoch, slot.position, attempt)
-        shards, places = order.locate(slot.epoch, [position])
+def _substitute(records: ShardedRecords, substitutes: Substitutes, slot: Slot, seat: Seat, error: RecordError) -> Example:
+    for shard, record in islice(substitutes(slot.position), ATTEMPTS):
         try:
-            return records.read(int(shards[0]), int(places[0]))
+            return records.read(shard, record, seat)
         except RecordError:
             continue
     name = records.name(slot.shard, slot.record)

@@ -1,10 +1,11 @@
-"""Checks for tests of one's own: that a loader can be restored at every step."""
+"""Checks for tests of one's own: that a loader can be restored at every step, by any number of ranks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice, zip_longest
+from typing import Any
 
 import torch
 
@@ -53,3 +54,79 @@ def assert_equal_after_restore(
             restored.load_state_dict(json.loads(state))
             for expected, found in zip(batches[step:], islice(stream(restored), steps - step), strict=True):
                 assert_equal_batches(expected, found)
+
+
+MakeRank = Callable[[int, int], Loader]
+"""Makes the loader of a rank, given its number and the world size."""
+
+
+def assert_equal_across_ranks(make_rank: MakeRank, steps: int, worlds: Sequence[int] = (1, 3, 2)) -> None:
+    """Raise AssertionError unless a run that is stopped and goes on with other ranks has the records of an undisturbed one.
+
+    For each of the first `steps` steps: the ranks of the first world go up to it, those of the second do half of what is left,
+    and those of the third the rest, and so on where there are more worlds; each begins with the state that the one before left.
+    In every step the records of all ranks together are compared one by one, in order, without their padding. The states of all
+    ranks must be the same.
+    """
+    expected, _ = _whole_steps(make_rank, worlds[0], steps, None)
+    for stop in range(steps + 1):
+        found: list[list[Batch]] = []
+        state: str | None = None
+        for number, world_size in enumerate(worlds):
+            left = steps - len(found)
+            count = stop if number == 0 else left if number == len(worlds) - 1 else -(-left // 2)
+            batches, state = _whole_steps(make_rank, world_size, count, state)
+            found += batches
+        for one, other in zip(expected, found, strict=True):
+            assert_same_records(one, other)
+
+
+def assert_same_records(first: Sequence[Batch], second: Sequence[Batch]) -> None:
+    """Raise AssertionError unless the batches of all ranks, in order, hold the same records in both, whatever the ranks."""
+    for one, other in zip_longest(chain.from_iterable(map(_records, first)), chain.from_iterable(map(_records, second))):
+        if one is None or other is None or one.keys() != other.keys():
+            raise AssertionError(f"one record more, or other fields: {one} and {other}")
+        for name, value in one.items():
+            if isinstance(value, torch.Tensor):
+                same = value.dtype == other[name].dtype and torch.equal(value, other[name])
+            else:
+                same = value == other[name]
+            if not same:
+                raise AssertionError(f"{name} of records {one['key']} and {other['key']}: {value} and {other[name]}")
+
+
+def _whole_steps(make_rank: MakeRank, world_size: int, steps: int, state: str | None) -> tuple[list[list[Batch]], str]:
+    """Return, for so many steps, the batches of all ranks, and the state after them as JSON."""
+    parts, states = [], []
+    for rank in range(world_size):
+        with make_rank(rank, world_size) as loader:
+            if state is not None:
+                loader.load_state_dict(json.loads(state))
+            parts.append(list(islice(stream(loader), steps)))
+            states.append(json.dumps(loader.state_dict()))
+    if len(set(states)) > 1:
+        raise AssertionError(f"the states of the ranks differ: {states}")
+    return [list(step) for step in zip(*parts, strict=True)], states[0]
+
+
+def _records(batch: Batch) -> Iterator[dict[str, Any]]:
+    """Yield what a batch has of each record, without what only fills the batch."""
+    for row, key in enumerate(batch.keys):
+        found: dict[str, Any] = {"key": key, "metadata": batch.metadata[row], "place": (batch.epoch, batch.step)}
+        found |= {"padding": bool(batch.padding[row]), "substituted": bool(batch.substituted[row])}
+        found |= {f"length of {name}": lengths[row] for name, lengths in batch.lengths.items()}
+        for name, column in batch.fields.items():
+            if batch.packed is not None and batch.packed.field == name and isinstance(column, torch.Tensor):
+                found[name] = column[batch.packed.documents == row]
+                found[f"positions of {name}"] = batch.packed.position_ids[batch.packed.documents == row]
+            else:
+                found[name] = _trimmed(column[row]) if isinstance(column, torch.Tensor) else column[row]
+        yield found
+
+
+def _trimmed(value: torch.Tensor) -> torch.Tensor:
+    """Return a value without the zeros at the ends of its axes."""
+    for axis in range(value.ndim):
+        held = value.movedim(axis, 0).reshape(value.shape[axis], -1).ne(0).any(1).nonzero()
+        value = value.narrow(axis, 0, int(held[-1]) + 1 if len(held) else 0)
+    return value

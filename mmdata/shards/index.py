@@ -134,12 +134,15 @@ class ShardIndex:
         self.rejects = rejects
 
     @classmethod
-    def read(cls, path: Path) -> ShardIndex:
-        """Read an index file. Raises DatasetError where it is missing or damaged."""
+    def read(cls, path: Path, columns: list[str] | None = None) -> ShardIndex:
+        """Read an index file, or only these columns of it, without its rejects.
+
+        Raises DatasetError where it is missing or damaged, or lacks a column.
+        """
         try:
-            table = read_table(path)
+            table = read_table(path, columns)
             info = _info(table.schema)
-            rejects = _REJECTED.validate_json(table.schema.metadata[_REJECTS_KEY])
+            rejects = [] if columns else _REJECTED.validate_json(table.schema.metadata[_REJECTS_KEY])
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error
         except _DAMAGE as error:

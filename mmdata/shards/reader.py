@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mmdata.crc import crc32
 from mmdata.errors import DatasetError
 from mmdata.parquet import check_plain_file
 from mmdata.shards.index import Member
@@ -31,7 +31,7 @@ class ShardReader:
         if min(member.offset, member.size) < 0 or member.offset + member.size > self._size:
             raise DatasetError(f"{self.path}: the file does not reach from byte {member.offset} over {member.size} bytes")
         payload = os.pread(self._descriptor, member.size, member.offset)
-        if zlib.crc32(payload) != member.crc32:
+        if crc32(payload) != member.crc32:
             raise DatasetError(f"{self.path}: the payload at byte {member.offset} is damaged (its crc32 differs)")
         return payload
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmdata.loader.log_mel import MEL_BINS
 from mmdata.train.config import Modality, TrainConfig
-from mmdata.train.features import MEL_BINS
 from mmdata.train.inputs import PADDING, Input
 from mmdata.train.layers import Pool, Stem, Transformer
 from mmdata.train.layout import Layout

@@ -8,7 +8,7 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.errors import DatasetError
-from mmdata.loader import Loader, LoaderOptions
+from mmdata.loader import Loader, LoaderOptions, PictureView
 from mmdata.train.checkpoint import CHECKPOINT, Checkpoint
 from mmdata.train.config import TrainConfig
 from mmdata.train.contents import Contents, contents_of
@@ -66,8 +66,14 @@ def _embedded(model: TriModel, loader: Loader) -> tuple[Embeddings, Contents, in
 
 
 def loader_options(layout: Layout, config: TrainConfig, *, shuffle: bool, threads: int | None = None) -> LoaderOptions:
-    """Return how records are read: shuffled for training, or each once and in order for measuring."""
+    """Return how records are read: shuffled for training, or each once and in order for measuring.
+
+    Pictures are resized by the loader, so no more of them is decoded than the model sees.
+    """
+    size = config.image.size
+    views = {layout.fields["image"]: PictureView((size, size), crop="none")} if "image" in layout.fields else {}
     return LoaderOptions(
+        views=views,
         shuffle=shuffle,
         last="drop" if shuffle else "pad",
         fields=tuple(layout.fields.values()),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mmdata.loader import Batch
+from mmdata.loader.log_mel import LogMel
+from mmdata.loader.resizing import resized
 from mmdata.train.config import Modality, TrainConfig
-from mmdata.train.features import LogMel
 from mmdata.train.layout import Layout
 
 PADDING = 0
@@ -67,9 +67,9 @@ class Preparation(nn.Module):
         return Input(*self.log_mel(samples.mean(1) if samples.ndim == 3 else samples, lengths))
 
     def _image(self, batch: Batch, name: str) -> Input:
-        sizes = batch.lengths[name]
-        resized = resize(tensor_of(batch, name), sizes, self.config.image.size)
-        return Input((resized / 255 - self.mean) / self.deviation, (sizes.amin(1) > 0).long())
+        sizes, size = batch.lengths[name], self.config.image.size
+        pictures = of_size(tensor_of(batch, name), sizes, (size, size))
+        return Input((pictures / 255 - self.mean) / self.deviation, (sizes.amin(1) > 0).long())
 
 
 def tensor_of(batch: Batch, name: str) -> Tensor:
@@ -89,19 +89,13 @@ def bytes_of(texts: Sequence[str], limit: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(ids), torch.from_numpy(lengths)
 
 
-def resize(pictures: Tensor, sizes: Tensor, size: int) -> Tensor:
-    """Return pictures float32 [batch, 3, size, size] of uint8 [batch, 3, height, width], each without its padding.
+def of_size(pictures: Tensor, sizes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return pictures [batch, 3, *size] of uint8 [batch, 3, height, width], each without its padding.
 
-    `sizes` is int64 [batch, 2]: height and width that are no padding. A picture without pixels becomes black.
+    `sizes` is int64 [batch, 2]: height and width that are no padding. A picture without pixels becomes black. A loader with
+    `loader_options` has resized them already.
     """
-    if bool((sizes == torch.tensor(pictures.shape[2:], device=sizes.device)).all()):
-        return _scaled(pictures, size)
-    resized = torch.zeros(len(pictures), 3, size, size, device=pictures.device)
-    for row, (height, width) in enumerate(sizes.tolist()):
-        if height and width:
-            resized[row] = _scaled(pictures[row : row + 1, :, :height, :width], size)[0]
-    return resized
-
-
-def _scaled(pictures: Tensor, size: int) -> Tensor:
-    return functional.interpolate(pictures.float(), (size, size), mode="bilinear", antialias=True, align_corners=False)
+    whole = (sizes == torch.tensor(size, device=sizes.device)) | (sizes == 0)
+    if pictures.shape[2:] == size and bool(whole.all()):
+        return pictures
+    return resized(pictures.permute(0, 2, 3, 1), sizes, size)

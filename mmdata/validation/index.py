@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmdata.codec import Codec
+from mmdata.crc import crc32
 from mmdata.dataset import Shard
 from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
@@ -125,7 +125,7 @@ def check_places(members: Mapping[str, Found], row: Row, notes: Notes) -> None:
             where = row[f"{extension}.offset"]
             notes.at(row["key"], extension).error("places", f"the index has it at byte {where}, but it is not there")
             continue
-        actual = {"offset": found.offset, "size": len(found.payload), "crc32": zlib.crc32(found.payload)}
+        actual = {"offset": found.offset, "size": len(found.payload), "crc32": crc32(found.payload)}
         wrong = [name for name, value in actual.items() if row[f"{extension}.{name}"] != value]
         if wrong == ["crc32"]:
             notes.at(found.key, extension).error("places", "its payload is damaged: its crc32 differs from the index")

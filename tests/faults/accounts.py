@@ -18,7 +18,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def payloads(out: Path) -> dict[str, dict[str, bytes]]:
-    """Return the members of every record by key and extension; of the json all but the row's number, which others shift."""
+    """Return the members of every record by key and extension."""
     found: dict[str, dict[str, bytes]] = {}
     for shard in sorted(out.glob("*.tar")):
         with tarfile.open(shard) as tar:
@@ -27,10 +27,6 @@ def payloads(out: Path) -> dict[str, dict[str, bytes]]:
                 file = tar.extractfile(member)
                 assert file is not None
                 found.setdefault(key, {})[extension] = file.read()
-    for members in found.values():
-        described = json.loads(members["json"])
-        del described["row"]
-        members["json"] = json.dumps(described).encode()
     return found
 
 

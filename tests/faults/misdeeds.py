@@ -131,6 +131,11 @@ class Learn(FitStage):
 
     field: str = "text"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """One file of all texts."""
+        return ("texts.txt",)
+
     def infer(self, schema: Schema) -> Schema:
         """Change nothing."""
         return schema

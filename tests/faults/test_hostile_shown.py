@@ -125,7 +125,7 @@ def test_a_caption_without_end_floods_neither_terminal_nor_page(tmp_path: Path) 
 @pytest.mark.parametrize(
     "change",
     [
-        {"row": "<script>"},
+        {"source_key": ["<script>"]},
         {"key": 5},
         {"inputs": {"image": {"uri": 1, "sha256": "", "bytes": 0}}},
         {"inputs": []},

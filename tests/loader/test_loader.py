@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError, DatasetError
-from mmdata.loader import Loader, LoaderOptions, Order, Ranks, Schedule, ShardedRecords, StepSampler
+from mmdata.loader import ByCount, Loader, LoaderOptions, Order, Ranks, Schedule, ShardedRecords, StepSampler
 from mmdata.loader.batch import Batch
 from mmdata.loader.options import Last
 from mmdata.loader.testing import assert_equal_after_restore, assert_equal_batches, stream
@@ -140,11 +140,13 @@ def test_the_state_speaks_of_what_was_yielded(shared: Path) -> None:
 
 def test_the_state_is_a_few_plain_values(shared: Path) -> None:
     """The state is small, and JSON keeps it."""
-    state = Loader(shared, batch_size=12, seed=3).state_dict()
+    loader = Loader(shared, batch_size=12, seed=3)
+    state = loader.state_dict()
     assert json.loads(json.dumps(state)) == state
     assert state == {
         "dataset": Dataset(shared).checksum, "split": "train", "seed": 3, "batch_size": 12, "window": 8, "shuffle": True,
-        "last": "drop", "format": 1, "epoch": 0, "step": 0,
+        "last": "drop", "bucket": None, "sizes": None, "format": 2, "order": loader.schedule.order.digest(0), "epoch": 0,
+        "step": 0, "position": 0,
     }  # fmt: skip
 
 
@@ -170,7 +172,16 @@ def test_the_state_of_another_loader_is_refused_with_every_difference(shared: Pa
     assert other.state_dict() == before
 
 
-@pytest.mark.parametrize("change", [{"epoch": -1}, {"step": 3}, {"step": "1"}, {"epoch": None}])
+def test_a_state_of_another_order_is_refused(shared: Path) -> None:
+    """Where the order of the state's epoch is not the one here, going on would mean other records."""
+    loader = Loader(shared, batch_size=12)
+    with pytest.raises(ConfigError, match=r"order: '0123456789abcdef' in the state, '[0-9a-f]{16}' here"):
+        loader.load_state_dict({**loader.state_dict(), "order": "0123456789abcdef"})
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": -1}, {"step": 3, "position": 36}, {"step": 1}, {"position": 12}, {"step": "1"}, {"epoch": None}]
+)
 def test_a_damaged_state_is_refused(shared: Path, change: dict[str, Any]) -> None:
     """A step that no epoch has is refused."""
     loader = Loader(shared, batch_size=12)
@@ -202,7 +213,7 @@ def test_a_closed_loader_can_be_used_again(shared: Path) -> None:
 def test_a_plain_dataloader_gives_the_same_batches(shared: Path, workers: int) -> None:
     """The records, the sampler and the collation work under torch's own loader, with and without processes."""
     records = ShardedRecords(shared)
-    schedule = Schedule(Order(records.counts, 2, window=3), 8, Ranks(1, 2))
+    schedule = Schedule(Order(records.counts, 2, window=3), ByCount(8), Ranks(1, 2))
     plain: DataLoader[Batch] = DataLoader(
         records,  # type: ignore[arg-type]  # a sequence, not a subclass of torch's Dataset
         batch_sampler=StepSampler(schedule),
@@ -309,6 +320,25 @@ def test_the_ledger_speaks_of_what_was_yielded(damaged: Path) -> None:
             lost += int(batch.substituted.sum())
             assert len(loader.ledger) == lost
         assert lost == 1
+
+
+def test_a_shard_that_is_lost_in_the_middle_of_an_epoch_costs_its_records(
+    damaged: Path, shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Emptied while it is read, a shard loses what was not read yet and nothing else; that is reported once."""
+    options = LoaderOptions(window=7, last="pad", threads=1, prefetch=0)
+    with Loader(shared, batch_size=5, options=options) as whole, Loader(damaged, batch_size=5, options=options) as loader:
+        expected, found = take(whole, 8), take(loader, 2)
+        (damaged / "train-000003.tar").write_bytes(b"")
+        found += take(loader, 6)
+        lost = {entry.key for entry in loader.ledger}
+    late = {key for batch in expected[2:] for key in batch.keys}
+    assert lost == {f"r{number:04d}" for number in range(15, 23)} & late
+    for one, other in zip(expected[:2], found[:2], strict=True):
+        assert_equal_batches(one, other)
+    for one, other in zip(expected[2:], found[2:], strict=True):
+        assert [key in lost for key in one.keys] == other.substituted.tolist()
+    assert sum(record.levelno == logging.WARNING for record in caplog.records) == 1
 
 
 def test_a_dataset_beyond_use_stops_the_run(make_dataset: MakeDataset) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from itertools import permutations
+from itertools import islice, permutations
 
 import numpy as np
 import pytest
@@ -63,6 +63,29 @@ def test_the_order_is_pinned() -> None:
     order = Order([3, 2, 4], seed=7, window=2)
     assert everything(order, 0) == [(1, 0), (0, 0), (0, 1), (0, 2), (1, 1), (2, 3), (2, 2), (2, 0), (2, 1)]
     assert order.locate(2, [8, 0])[0].tolist() == [1, 2]
+
+
+def test_the_digest_of_an_order_is_pinned_and_tells_orders_apart() -> None:
+    """It never changes, for a large order as well, and every seed, epoch, window and count has another."""
+    counts = 500 + np.arange(3000) % 1001
+    assert Order(counts, 1).digest(2) == "da46c32ee0da4d8e"
+    changed = counts.copy()
+    changed[-1] += 1
+    orders = [Order(counts, 1), Order(counts, 2), Order(counts, 1, window=9), Order(changed, 1), Order(counts, 1, shuffle=False)]
+    assert len({order.digest(epoch) for order in orders[:-1] for epoch in (2, 3)} | {orders[-1].digest(2)}) == 9
+
+
+def test_shards_come_up_in_the_order_of_their_windows() -> None:
+    """From a position on, shards are named before their first record is due, those of its window at once, through epochs."""
+    order = Order([4, 0, 3, 5, 2, 6], 3, window=2)
+    upcoming = list(islice(order.upcoming(1, 7), 40))
+    draws = [draw for draw, _ in upcoming]
+    assert draws == sorted(draws)
+    assert draws[0] == 27
+    for epoch, position in ((1, 7), (1, 19), (2, 0), (2, 11), (3, 19)):
+        shard = int(order.locate(epoch, [position])[0][0])
+        draw = epoch * 20 + position
+        assert shard in [found for begin, found in upcoming if draw - 20 < begin <= draw]
 
 
 def test_a_window_mixes_its_shards_and_no_others() -> None:
@@ -139,25 +162,26 @@ def test_indices_count_through_all_shards() -> None:
     assert order.indices(1, np.arange(8)).tolist() == (np.array([0, 5, 5])[shards] + records).tolist()
 
 
-def test_substitutes_come_from_the_window_first_and_are_never_the_position_itself() -> None:
-    """The first substitutes lie in the window of the position, later ones anywhere in the epoch."""
+def test_substitutes_come_from_the_window_first_and_are_never_the_record_itself() -> None:
+    """The first substitutes are records of the position's window, later ones any of the epoch."""
     order = Order([10] * 8, 4, window=2)
     for position in (0, 19, 20, 79):
-        window = range(position // 20 * 20, position // 20 * 20 + 20)
+        whole = everything(order, 1)
+        window = whole[position // 20 * 20 : position // 20 * 20 + 20]
         first = [order.substitute(1, position, attempt) for attempt in range(8)]
         later = [order.substitute(1, position, attempt) for attempt in range(8, 64)]
         assert all(found in window for found in first)
         assert not all(found in window for found in later)
-        assert position not in [*first, *later]
+        assert whole[position] not in [*first, *later]
         assert len(set(first)) > 1
 
 
 def test_a_window_of_one_record_has_substitutes_elsewhere() -> None:
-    """A record that is alone in its window gets a substitute from the rest of the epoch."""
+    """A record that is alone in its window gets a substitute from the rest of the epoch; the only record gets none."""
     order = Order([1, 1, 1], 0, window=1)
-    assert {order.substitute(0, 1, attempt) for attempt in range(20)} == {0, 2}
-    with pytest.raises(ValueError, match="no substitute"):
-        Order([1], 0).substitute(0, 0, 0)
+    whole = everything(order, 0)
+    assert {order.substitute(0, 1, attempt) for attempt in range(20)} == {whole[0], whole[2]}
+    assert Order([1], 0).substitute(0, 0, 0) is None
 
 
 def test_positions_outside_of_the_epoch_are_refused() -> None:

@@ -8,14 +8,14 @@ import pytest
 from mmdata.errors import ConfigError
 from mmdata.loader.options import Last, LoaderOptions, Ranks
 from mmdata.loader.order import Order
-from mmdata.loader.schedule import Place, Schedule, StepSampler
+from mmdata.loader.schedule import ByCount, Place, Schedule, StepSampler
 
 COUNTS = [5, 7, 3, 8, 1, 6, 7]
 
 
 def schedule(batch_size: int, rank: int = 0, world_size: int = 1, last: Last = "drop") -> Schedule:
     """Return a schedule over 37 records."""
-    return Schedule(Order(COUNTS, 3, window=2), batch_size, Ranks(rank, world_size), last)
+    return Schedule(Order(COUNTS, 3, window=2), ByCount(batch_size, last), Ranks(rank, world_size))
 
 
 @pytest.mark.parametrize("last", ["drop", "pad"])
@@ -25,21 +25,21 @@ def test_the_whole_batch_is_the_same_for_every_world_size(world_size: int, last:
     alone = schedule(12, last=last)
     parts = [schedule(12, rank, world_size, last) for rank in range(world_size)]
     for epoch in range(3):
-        for step in range(alone.steps):
-            place = Place(epoch, step)
+        for step in range(alone.steps(epoch)):
+            place = Place(epoch, step, step * 12)
             together = np.concatenate([part.indices(place) for part in parts])
             assert together.tolist() == alone.indices(place).tolist()
             padding = np.concatenate([part.rows(place).padding for part in parts])
             assert padding.tolist() == alone.rows(place).padding.tolist()
-    assert {part.steps for part in parts} == {alone.steps}
+    assert {part.steps(2) for part in parts} == {alone.steps(2)}
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(1, 37), (5, 7), (36, 1), (37, 1)])
 def test_drop_leaves_out_what_fills_no_batch(batch_size: int, steps: int) -> None:
     """With `drop` an epoch has only whole batches, and no record twice."""
     dropping = schedule(batch_size)
-    indices = np.concatenate([dropping.indices(Place(0, step)) for step in range(dropping.steps)])
-    assert dropping.steps == steps
+    indices = np.concatenate([dropping.indices(place) for place in dropping.epoch(0)])
+    assert dropping.steps(0) == steps
     assert len(set(indices.tolist())) == len(indices) == steps * batch_size
 
 
@@ -47,10 +47,10 @@ def test_drop_leaves_out_what_fills_no_batch(batch_size: int, steps: int) -> Non
 def test_pad_covers_the_epoch_and_marks_repeats(batch_size: int, steps: int) -> None:
     """With `pad` every record occurs once, and all that is more is marked and repeats the epoch's start."""
     padding = schedule(batch_size, last="pad")
-    rows = [padding.rows(Place(1, step)) for step in range(padding.steps)]
+    rows = [padding.rows(place) for place in padding.epoch(1)]
     marked = np.concatenate([row.padding for row in rows])
-    indices = np.concatenate([padding.indices(Place(1, step)) for step in range(padding.steps)])
-    assert padding.steps == steps
+    indices = np.concatenate([padding.indices(place) for place in padding.epoch(1)])
+    assert padding.steps(1) == steps
     assert sorted(indices[~marked].tolist()) == list(range(37))
     assert indices[marked].tolist() == np.resize(indices[:37], marked.sum()).tolist()
 
@@ -58,15 +58,15 @@ def test_pad_covers_the_epoch_and_marks_repeats(batch_size: int, steps: int) -> 
 def test_steps_follow_each_other_through_epochs() -> None:
     """After the last step of an epoch comes the first one of the next."""
     three = schedule(12)
-    assert three.after(Place(0, 0)) == Place(0, 1)
-    assert three.after(Place(0, 2)) == Place(1, 0)
+    assert three.after(Place(0, 0, 0)) == Place(0, 1, 12)
+    assert three.after(Place(0, 2, 24)) == Place(1, 0, 0)
 
 
-@pytest.mark.parametrize("step", [-1, 3])
-def test_a_step_that_the_epoch_does_not_have_is_refused(step: int) -> None:
-    """Steps below 0 or beyond the last one are an IndexError."""
-    with pytest.raises(IndexError, match="from 0 to 2"):
-        schedule(12).rows(Place(0, step))
+@pytest.mark.parametrize(("step", "position"), [(-1, -12), (3, 36), (1, 0), (1, 13)])
+def test_a_step_that_the_epoch_does_not_have_is_refused(step: int, position: int) -> None:
+    """Steps below 0, beyond the last one, or at another step's position are an IndexError."""
+    with pytest.raises(IndexError, match="no step"):
+        schedule(12).rows(Place(0, step, position))
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_the_sampler_goes_through_epochs() -> None:
     """Each iteration of a sampler is the next epoch; `set_epoch` chooses it."""
     six = schedule(6)
     sampler = StepSampler(six)
-    epochs = [[six.indices(Place(epoch, step)).tolist() for step in range(six.steps)] for epoch in range(3)]
-    assert len(sampler) == six.steps == 6
+    epochs = [[six.indices(place).tolist() for place in six.epoch(epoch)] for epoch in range(3)]
+    assert len(sampler) == six.steps(0) == 6
     assert [list(sampler), list(sampler)] == epochs[:2]
     sampler.set_epoch(0)
     assert [list(sampler), list(sampler), list(sampler)] == epochs

@@ -15,21 +15,21 @@ MEL_BINS = 80
 
 
 class LogMel(nn.Module):
-    """Samples to log-mel frames: Hann windows of 25 ms every 10 ms, 80 bins from 0 to 8 kHz.
+    """Samples to log-mel frames: Hann windows of 25 ms every 10 ms, `bins` bins from 0 to 8 kHz.
 
     Frame t is centred on sample 160 t. Padding changes nothing: the end of a recording is followed by zeros in any batch, and
     the loudest value, to which the range is cut, is looked for inside each recording alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bins: int = MEL_BINS) -> None:
         super().__init__()
         self.window: Tensor
         self.filters: Tensor
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
-        self.register_buffer("filters", torch.from_numpy(mel_filters(MEL_BINS)), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel_filters(bins)), persistent=False)
 
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return frames float32 [batch, 80, frames], about -1 to 2 and zero in the padding, and their number int64 [batch].
+        """Return frames float32 [batch, bins, frames], about -1 to 2 and zero in the padding, and their number int64 [batch].
 
         `samples` is float32 [batch, samples] in [-1, 1], zero after each recording's length; `lengths` int64 [batch].
         """

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from mmdata.dsp.mel import HOP, RATE, WINDOW, log_mel, mel_filters
+from mmdata.loader.log_mel import MEL_BINS, LogMel
 from mmdata.rng import rng_for
-from mmdata.train.features import MEL_BINS, LogMel
 
 
 def _recording(samples: int) -> NDArray[np.float32]:

@@ -1,0 +1,56 @@
+"""Memory is used again when nobody looks at it, and never before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Thread
+
+from mmdata.loader import ShardedRecords
+from mmdata.loader.scratch import Scratch
+
+
+def test_memory_is_used_again_once_it_is_unseen() -> None:
+    """A block that has no view left is the next one given."""
+    scratch = Scratch()
+    first = scratch.take(1000)
+    first[:] = b"a" * 1000
+    del first
+    assert scratch.take(1000) == b"a" * 1000
+
+
+def test_what_is_looked_at_is_left_alone() -> None:
+    """However much is taken, views keep their content, also parts of views."""
+    scratch = Scratch()
+    kept = []
+    for number in range(600):
+        block = scratch.take(70_000 if number % 7 == 0 else 100)
+        block[:] = bytes([number % 251]) * len(block)
+        kept.append(block[10:20] if number % 3 else block)
+        if number % 5 == 0:
+            kept[-1] = memoryview(b"")
+    for number, view in enumerate(kept):
+        assert set(view.tolist()) <= {number % 251}
+        assert len(view) == 0 if number % 5 == 0 else len(view) >= 10
+
+
+def test_threads_share_no_memory() -> None:
+    """Each thread has blocks of its own, also of the same object."""
+    scratch = Scratch()
+    mine = scratch.take(8)
+    mine[:] = b"mine...."
+    del mine
+    theirs: list[bytes] = []
+    thread = Thread(target=lambda: theirs.append(bytes(scratch.take(8))))
+    thread.start()
+    thread.join()
+    assert theirs == [bytes(8)]
+
+
+def test_undecoded_records_keep_their_content(shared: Path) -> None:
+    """Payloads of many records, read one after another, are those that each has alone."""
+    records = ShardedRecords(shared)
+    together = [records.payloads(index) for index in range(len(records))]
+    for index, raw in enumerate(together):
+        alone = {extension: bytes(payload) for extension, payload in records.payloads(index).payloads.items()}
+        assert {extension: bytes(payload) for extension, payload in raw.payloads.items()} == alone
+        assert alone["txt"].decode() == records[index].fields["text"]
