@@ -16,6 +16,7 @@ import mmdata
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.recipe import Recipe
 from mmdata.versions import _ALWAYS, _USED_BY, versions
+from tests.corpus import picture
 from tests.faults.accounts import contents
 from tests.faults.commands import command, started
 from tests.incremental import Corpus
@@ -140,8 +141,10 @@ def test_other_versions_are_shown_line_by_line(tmp_path: Path, way: str) -> None
 
 def test_workers_resize_alike_on_every_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Pictures that are enlarged, built as they would be on an older processor, and without OpenCV's own code for this one."""
-    corpus = Corpus.make(tmp_path / "corpus", 12)
-    corpus.data["stages"] = ["image.decode", {"image.resize": {"size": 61}}, "image.normalize"]
+    corpus = Corpus.make(tmp_path / "corpus", 4)
+    corpus.data["stages"] = ["image.decode", {"image.resize": {"size": 168}}, "image.normalize"]
+    for number in range(4):
+        (corpus.folder / f"{number}.png").write_bytes(picture(number, 120, 90))
     corpus.write()
     assert built(command(tmp_path, corpus.data, tmp_path / "here")) == []
     monkeypatch.setenv("OPENCV_IPP", "sse42")
