@@ -196,7 +196,7 @@ class _Build:
             shards = ShardBuild(fitted, fitted.plan.codec(fitted.stages), folder, raw, hashes, stock, _tars(standing))
             if standing.is_strict:
                 shards.refuse_strays()
-                folder.claim(self.plan.identity, versions())
+                folder.claim(self.plan.identity, versions(self.plan.recipe))
             shards.prepare()
             folder.forget_failure()
             indexes = shards.run(engine, self._phase("build", self.plan.rows))
@@ -213,6 +213,8 @@ class _Build:
             raise
         self.folder.publish(out / REJECTS, rejects_file(account))
         files = [one.index_file for one in shards.done.values() if one.tar is not None]
+        tars = [one.tar for one in shards.done.values() if one.tar is not None]
+        self.folder.check_there([*tars, *files, *(self.folder.artifacts / file for file in fitted.artifacts)])
         digests = {file.relative_to(out).as_posix(): sha256_of(file) for file in [*files, out / REJECTS]}
         description = describe(account, fitted, digests)
         if standing.mode is not Mode.REPAIR or not self._is_as_promised(standing, description):

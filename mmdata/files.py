@@ -53,6 +53,14 @@ def rename(source: Path, target: Path) -> None:
     flush_folder(target.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing, so that they survive a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        flush_folder(folder.parent)
+
+
 def flush_folder(folder: Path) -> None:
     """Flush the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)

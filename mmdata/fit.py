@@ -95,7 +95,7 @@ class Fitting:
                 path = self.folder.artifacts / artifact_name(recipe, number, _observed_file(stage))
                 if path.name in promised and path not in damaged:
                     self._work(number).mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, self._work(number) / EARLIER)
+                    publish(self._work(number) / EARLIER, path.read_bytes())
             elif isinstance(stage, FitStage) and stage.needs_fit:
                 files = [artifact_name(recipe, number, name) for name in stage.files]
                 if not any(self.folder.artifacts / file in damaged for file in files):

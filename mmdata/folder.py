@@ -11,14 +11,14 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmdata.dataset import DESCRIPTION, SPLITS, read_description
 from mmdata.errors import DatasetError
-from mmdata.files import canonical_json, flush_folder, publish, rename
+from mmdata.files import canonical_json, flush_folder, make_folder, publish, rename
 from mmdata.shard_task import staged_index, staged_tar
 from mmdata.shards.index import ShardIndex, write_index
 from mmdata.stock import FileHashes, Finished, Stock
@@ -45,21 +45,43 @@ class BuildFolder:
     def held(self, recipe: str) -> Iterator[None]:
         """Make the folder and hold it against other builds; `recipe` is the digest by which its shards are known.
 
-        Raises DatasetError where another build holds it, or it is of no build.
+        Raises DatasetError where another build holds it, it is of no build, or is removed while it is held.
         """
         try:
             self._refuse_foreign(recipe)
-            self.work.mkdir(parents=True, exist_ok=True)
+            make_folder(self.work)
             descriptor = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise DatasetError(f"{self.out}: cannot be written to ({error.strerror}); choose another folder") from error
         try:
             self._lock(descriptor)
             for folder in (self.staging, self.retired, self.fit, self.index):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
             yield
+        except Exception as error:
+            if not self._is_held(descriptor):
+                raise DatasetError(self._removed(self.out)) from error
+            if isinstance(error, FileNotFoundError) and self.out in Path(str(error.filename)).parents:
+                raise DatasetError(self._removed(error.filename)) from error
+            raise
         finally:
             os.close(descriptor)
+
+    def _is_held(self, descriptor: int) -> bool:
+        """Whether the lock in the folder is the one that is held: the folder may be gone, or another in its place."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), (self.work / "lock").stat())
+        except OSError:
+            return False
+
+    @staticmethod
+    def _removed(path: str | Path) -> str:
+        return f"{path}: something removed it while the dataset was built; run the same command again"
+
+    def check_there(self, paths: Iterable[Path]) -> None:
+        """Raise DatasetError where files that were written are there no more."""
+        if lost := [path for path in paths if not path.is_file()]:
+            raise DatasetError(self._removed(lost[0]))
 
     def _refuse_foreign(self, recipe: str) -> None:
         if self.out.exists() and not self.out.is_dir():
@@ -172,7 +194,7 @@ class BuildFolder:
         if path.is_file() and path.read_bytes() == content:
             return
         self.begin_change()
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         publish(path, content, self.work)
 
     def begin_change(self) -> None:

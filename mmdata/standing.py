@@ -15,6 +15,7 @@ from mmdata.errors import DatasetError
 from mmdata.files import digest_of_json
 from mmdata.folder import BuildFolder
 from mmdata.plan import Plan
+from mmdata.recipe import Recipe
 from mmdata.shards.index import ShardIndex
 from mmdata.stock import FileHashes
 from mmdata.versions import versions
@@ -63,21 +64,21 @@ def find_standing(plan: Plan, given: Mapping[str, bytes], folder: BuildFolder, h
     description, claim = folder.description(), folder.claimed()
     if description is not None:
         refuse_another(plan, given, folder.out, description, update=update)
-        _warn_of_versions(description["versions"])
+        _warn_of_versions(description["versions"], plan.recipe)
         damaged = tuple(folder.damage(description, hashes))
         if update:
-            folder.claim(plan.identity, versions())
+            folder.claim(plan.identity, versions(plan.recipe))
         return Standing(Mode.UPDATE if update else Mode.REPAIR, description["artifacts"], damaged, description)
     if claim is None:
         standing = _from_shards(plan, folder, hashes, update=update)
         if not standing.is_strict:
-            folder.claim(plan.identity, versions())
+            folder.claim(plan.identity, versions(plan.recipe))
         return standing
     if lines := _differences(claim["identity"], plan, update=update):
         raise DatasetError(refusal(folder.out, lines))
-    _warn_of_versions(claim["versions"])
+    _warn_of_versions(claim["versions"], plan.recipe)
     if update:
-        folder.claim(plan.identity, versions())
+        folder.claim(plan.identity, versions(plan.recipe))
     return Standing(Mode.UPDATE if update or folder.has_failed() else Mode.RESUME, {})
 
 
@@ -92,6 +93,6 @@ def _from_shards(plan: Plan, folder: BuildFolder, hashes: FileHashes, *, update:
     return Standing(Mode.UPDATE if update else Mode.RESUME, artifacts, damaged, is_strict=bool(infos) and not update)
 
 
-def _warn_of_versions(held: Mapping[str, str]) -> None:
-    for line in differences(dict(held), versions()):
+def _warn_of_versions(held: Mapping[str, str], recipe: Recipe) -> None:
+    for line in differences(dict(held), versions(recipe)):
         _log.warning("gone on with under another version, so bytes may differ: %s", line)

@@ -86,7 +86,8 @@ class Stock:
                 index = None if path in distrusted else _whole_index(path)
                 if index is None:
                     continue
-                tar = by_content.get(index.info.sha256)
+                # A tar is of one index: where the power failed in a rename, both may stand in two folders.
+                tar = by_content.pop(index.info.sha256, None)
                 if tar is not None or not index.info.records:
                     finished.append(Finished(index, path, tar))
                 else:

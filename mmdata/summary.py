@@ -179,7 +179,7 @@ def describe(account: Account, fitted: Fitted, files: Mapping[str, str]) -> dict
         "recipe": recipe.to_json(),
         "identity": account.plan.identity,
         "fingerprint": fingerprint_of(account.plan.identity, fitted.artifacts),
-        "versions": versions(),
+        "versions": versions(recipe),
         "schema": codec.schema.to_json(),
         "members": {extension: name for extension, (name, _) in codec.members.items()},
         "inputs": list(codec.inputs),

@@ -56,7 +56,10 @@ def serve(pipe: Connection[Answer, Order], signs: Signs, memory: int, said: Path
 
 
 def _prepare(said: Path) -> None:
-    """One thread for each library, Ctrl-C left to the parent, no life without the parent, and nothing on its terminal."""
+    """One thread for each library, Ctrl-C left to the parent, no life without the parent, and nothing on its terminal.
+
+    OpenCV resizes with Intel's IPP where it can, which rounds otherwise on other processors; its own code is exact on all.
+    """
     import cv2
     import pyarrow as pa
     from threadpoolctl import threadpool_limits
@@ -66,6 +69,7 @@ def _prepare(said: Path) -> None:
     _follow_parent()
     _print_to(said)
     cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)
     threadpool_limits(1)
     pa.allocate_buffer(1)  # Arrow maps a gigabyte for its first one: before memory is limited, so that it does not count
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from mmdata.errors import RecordError, SourceError
 from mmdata.sources.base import Row, SourceConfig
-from mmdata.sources.folder import LocalFolder, is_url
+from mmdata.sources.folder import LocalFolder, is_url, path_text, system_path
 from mmdata.sources.path_pattern import PathPattern
 
 _LEFT_BY_SYSTEMS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -104,7 +104,7 @@ def _check_encoding(path: str) -> None:
     try:
         path.encode()
     except UnicodeEncodeError as error:
-        raise RecordError("file name is not UTF-8", repr(os.fsencode(path))) from error
+        raise RecordError("file name is not UTF-8", repr(system_path(path))) from error
 
 
 def _checked(path: str) -> Path:
@@ -147,18 +147,19 @@ def _walked(root: Path) -> Iterator[tuple[str, bool]]:
 
     Links to folders are not followed: they may lead outside, or round in circles.
     """
-    pending = [""]
+    place, pending = system_path(str(root)), [""]
     while pending:
         folder = pending.pop()
         try:
-            with os.scandir(root / folder) as entries:
+            with os.scandir(os.path.join(place, system_path(folder))) as entries:  # noqa: PTH118 - a Path takes no bytes
                 found = list(entries)
         except OSError as error:
             raise SourceError(f"{root / folder}: the folder cannot be listed: {error.strerror}") from error
         for entry in found:
             is_folder = os.path.isdir(entry)  # noqa: PTH112 - unlike entry.is_dir, it takes a link to itself for no folder
-            path = folder + entry.name + "/" * is_folder
-            if entry.name.startswith(".") or entry.name.lower() in _LEFT_BY_SYSTEMS:
+            name = path_text(entry.name)
+            path = folder + name + "/" * is_folder
+            if name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS:
                 yield path, False
             elif is_folder and not entry.is_symlink():
                 pending.append(path)

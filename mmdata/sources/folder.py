@@ -29,7 +29,7 @@ class LocalFolder:
     """A folder on this machine. With `outside`, paths may lead out of it; else they may not, through links included."""
 
     def __init__(self, root: Path, max_bytes: int, *, outside: bool = False) -> None:
-        self._root = os.path.realpath(root)
+        self._root = os.path.realpath(system_path(str(root)))
         self._max_bytes = max_bytes
         self._outside = outside
 
@@ -37,9 +37,9 @@ class LocalFolder:
         """Return a file's bytes. Raises RecordError where it is missing, unreadable, not a file, too large, or outside."""
         check_path(path)
         try:
-            place = os.path.realpath(os.path.join(self._root, path))  # noqa: PTH118 - pathlib has no such order
+            place = os.path.realpath(os.path.join(self._root, system_path(path)))  # noqa: PTH118 - pathlib has no such order
             if not (self._outside or self._holds(place)):
-                detail = f"{path!r} leads to {place!r}; a manifest may name such files where source.outside is true"
+                detail = f"{path!r} leads to {path_text(place)!r}; a manifest may name such files where source.outside is true"
                 raise RecordError("path leads outside of the corpus", detail)
             # Opening a pipe would wait for ever, so what is no plain file is turned away before.
             found = os.stat(place)  # noqa: PTH116 - a Path for each file costs more than the call
@@ -55,7 +55,7 @@ class LocalFolder:
         except OSError as error:
             raise RecordError("file cannot be read", f"{path!r}: {error.strerror}") from error
 
-    def _holds(self, place: str) -> bool:
+    def _holds(self, place: bytes) -> bool:
         return os.path.commonpath([self._root, place]) == self._root
 
 
@@ -95,9 +95,19 @@ def check_path(path: str) -> None:
     if _URL.match(path):
         raise RecordError("path is a URL", f"{path!r}: download the file, and name it by its path")
     try:
-        os.fsencode(path)
+        system_path(path)
     except UnicodeEncodeError as error:
         raise RecordError("path is not valid Unicode", repr(path)) from error
+
+
+def system_path(path: str) -> bytes:
+    """Return a path as the system takes it: names in a corpus are UTF-8, whatever the locale says."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def path_text(path: bytes) -> str:
+    """Return a path of the system as text; bytes that are not UTF-8 become lone surrogates."""
+    return path.decode("utf-8", "surrogateescape")
 
 
 def is_url(place: str) -> bool:
