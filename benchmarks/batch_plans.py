@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmdata.dataset import DESCRIPTION, FORMAT
@@ -54,12 +55,14 @@ def write_dataset(out: Path, shards: int, records: int) -> None:
     for number in range(shards):
         lengths = rng_for(0, "lengths", number).lognormal(np.log(200), 0.9, records).astype(int).clip(1, LONGEST)
         rows = [
-            {"key": f"{number}-{row}", "row": row, "split": "train", "group": "", "tokens.tokens": length}
+            {"key": f"{number}-{row}", "row": row, "source_key": "", "split": "train", "group": "", "input.digest": ""}
+            | {"tokens.tokens": length}
             for row, length in enumerate(lengths.tolist())
         ]
         file = f"train-{number:06d}"
-        info = ShardInfo(file, "", records, 0, "")
-        (out / "index" / f"{file}.parquet").write_bytes(write_index(rows, index_schema([], {"tokens.tokens": "int"}, {}), info))
+        table = pa.Table.from_pylist(rows, schema=index_schema([], (), {"tokens.tokens": "int"}, {}))
+        info = ShardInfo(digest_of_json(file), "", {}, records, 0, "")
+        (out / "index" / f"{file}.parquet").write_bytes(write_index(table, info))
         described.append({"file": f"{file}.tar", "records": records, "bytes": 0, "sha256": ""})
     members = {"tokens.npy": "tokens"}
     description = {"format": FORMAT, "schema": SCHEMA, "members": members, "inputs": [], "shards": {"train": described}}

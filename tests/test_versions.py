@@ -21,8 +21,8 @@ from tests.faults.accounts import contents
 from tests.faults.commands import command, started
 from tests.incremental import Corpus
 
-MAKE_NO_BYTES = {"click", "fsspec", "pydantic", "pydantic-core", "pyyaml", "threadpoolctl", "rich"}
-"""They read recipes and corpora, show things and count threads: what they return is the same or an error."""
+MAKE_NO_BYTES = {"click", "fsspec", "isal", "pydantic", "pydantic-core", "pyyaml", "ray", "threadpoolctl", "rich"}
+"""They read recipes and corpora, carry tasks, sum up, show things and count threads: what they return is the same or an error."""
 
 ELSEWHERE = ("loader", "train", "validation", "cli", "pipelines")
 """Folders whose code runs after a dataset is complete."""
