@@ -11,6 +11,7 @@ from typing import Any
 from mmdata.errors import MmdataError, RecordError
 from mmdata.files import canonical_json
 from mmdata.latest import Latest
+from mmdata.listing import ListedRows
 from mmdata.plan import PlannedRow
 from mmdata.raw import FileDigests, Place, RawInput, places_of, read_place, unreadable
 from mmdata.recipe import FieldSpec, Recipe
@@ -49,12 +50,16 @@ class Ingest:
         self._fields = {name: spec for name, spec in recipe.fields.items() if name in wanted}
         self._inputs = [name for name in recipe.raw_inputs if name.partition(".")[0] in wanted]
         self._source = source
+        self._rows = ListedRows(recipe, source)
         self._latest: dict[str, tuple[str, RawInput]] = {}
         self._values = {name: Latest(_reader(spec.kind)) for name, spec in self._fields.items()}
 
     def __call__(self, planned: PlannedRow) -> Ingested:
-        """Return the record of a row; a field whose column is empty is left out, and its provenance is empty."""
-        columns = self._source[planned.row].columns
+        """Return the record of a row; a field whose column is empty is left out, and its provenance is empty.
+
+        Raises SourceError where the source changed since it was planned.
+        """
+        columns = self._rows[planned]
         found: dict[str, RawInput] = {}
         files: dict[str, str] = {}
         errors: list[RecordError | MemoryError] = []

@@ -16,8 +16,9 @@ from typing import Any
 from mmdata.codec import Codec
 from mmdata.dataset import SPLITS, fingerprint_of
 from mmdata.errors import RecipeError, RecordError, SourceError
-from mmdata.files import canonical_json, digest_of_json
+from mmdata.files import digest_of_json
 from mmdata.keys import key_for
+from mmdata.listing import line_of, line_of_row, used_columns
 from mmdata.recipe import Recipe, SplitSpec
 from mmdata.record import Reject
 from mmdata.rng import digest_of, fraction_of
@@ -30,7 +31,8 @@ class PlannedRow:
     """An input row with its place in the plan.
 
     `digest` stands for all that a build knows of the row before it reads its files: the row as it is listed, and what stages
-    that look at the whole corpus decided about it. It holds no row number, which changes with the rows before.
+    that look at the whole corpus decided about it. It holds no row number, which changes with the rows before. `listed` stands
+    for the row as it is listed alone.
     """
 
     row: int
@@ -39,6 +41,7 @@ class PlannedRow:
     group: str
     split: str
     digest: str
+    listed: str
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class _Listing:
         self._columns: dict[str, None] = {}
 
     def rows(self, source: Source, count: int) -> Iterator[PlannedRow]:
-        used = _used_columns(self.recipe)
+        used = used_columns(self.recipe)
         for number in range(count):
             try:
                 row = source[number]
@@ -147,7 +150,7 @@ class _Listing:
                 self._turn_away(number, "", Reject("error", error.reason, error.detail))
                 continue
             self._columns |= dict.fromkeys(row.columns)
-            digest = self._note([row.key, {name: row.columns.get(name) for name in used}])
+            digest = self._noted(line_of_row(row, used))
             if (planned := self._planned(number, row, digest)) is not None:
                 yield planned
 
@@ -162,15 +165,14 @@ class _Listing:
         except RecordError as error:
             self._turn_away(number, row.key, Reject("error", error.reason, error.detail))
             return None
-        return PlannedRow(number, row.key, key, group, split_of(group, self.recipe.split, self.recipe.seed), digest)
+        return PlannedRow(number, row.key, key, group, split_of(group, self.recipe.split, self.recipe.seed), digest, digest)
 
     def _turn_away(self, number: int, key: str, reject: Reject) -> None:
         self.rejects.append(RowReject(number, key, "source", reject))
-        self._note([number, reject.reason, reject.detail])
+        self._noted(line_of([number, reject.reason, reject.detail]))
 
-    def _note(self, seen: object) -> str:
-        """Let what was seen enter the digest of the listing; return its own."""
-        line = canonical_json(_hashable(seen)).encode("utf-8", "surrogatepass") + b"\n"
+    def _noted(self, line: bytes) -> str:
+        """Let the line of what was seen enter the digest of the listing; return its own."""
         self.digest.update(line)
         return hashlib.sha256(line).hexdigest()
 
@@ -178,31 +180,11 @@ class _Listing:
         """Raise RecipeError where the recipe uses a column that no row has."""
         if not self._columns:
             return
-        for column in _used_columns(self.recipe):
+        for column in used_columns(self.recipe):
             if column not in self._columns:
                 near = difflib.get_close_matches(column, self._columns, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(self._columns)}"
                 raise RecipeError(f"no row of the source has a column {column!r}{hint}")
-
-
-def _used_columns(recipe: Recipe) -> list[str]:
-    columns: dict[str, None] = {}
-    for name, spec in recipe.fields.items():
-        columns |= dict.fromkeys([spec.column or name, *spec.annotations.values()])
-    columns |= dict.fromkeys(recipe.metadata)
-    return list(columns | dict.fromkeys([recipe.split.by] if recipe.split.by else []))
-
-
-def _hashable(value: object) -> object:
-    """Stand in for bytes, dates and what else JSON has no form for."""
-    if isinstance(value, bytes):
-        return {"sha256": hashlib.sha256(value).hexdigest()}
-    if isinstance(value, Mapping):
-        return {str(key): _hashable(found) for key, found in value.items()}
-    if isinstance(value, list | tuple):
-        return [_hashable(found) for found in value]
-    is_plain = value is None or isinstance(value, str | int | bool) or (isinstance(value, float) and value - value == 0)
-    return value if is_plain else repr(value)
 
 
 def _group(column: str | None, row: Row) -> str:

@@ -10,9 +10,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mmdata.errors import RecordError
+from mmdata.listing import ListedRows
 from mmdata.plan import PlannedRow
 from mmdata.recipe import FieldSpec, Recipe
 from mmdata.record import Provenance
@@ -95,7 +97,6 @@ class CorpusFiles:
     def __init__(self, recipe: Recipe, threads: int) -> None:
         self._recipe = recipe
         self._threads = threads
-        self._source: Source | None = None
         self._paths: dict[int, dict[str, str]] = {}
         self._digests: dict[str, str] = {}
 
@@ -115,20 +116,23 @@ class CorpusFiles:
 
     def _files(self, row: PlannedRow) -> dict[str, str]:
         if row.row not in self._paths:
-            places = places_of(self._recipe, self._recipe.fields, self._open()[row.row].columns)
+            places = places_of(self._recipe, self._recipe.fields, self._rows[row])
             self._paths[row.row] = {name: place.content for name, place in places.items() if place.is_file}
         return self._paths[row.row]
 
     def _read(self, paths: Iterable[str]) -> dict[str, str]:
         return {path: self._digest(path) for path in paths}
 
-    def _open(self) -> Source:
-        if self._source is None:
-            self._source = self._recipe.open_source()
-        return self._source
+    @cached_property
+    def _source(self) -> Source:
+        return self._recipe.open_source()
+
+    @cached_property
+    def _rows(self) -> ListedRows:
+        return ListedRows(self._recipe, self._source)
 
     def _digest(self, path: str) -> str:
         try:
-            return hashlib.sha256(self._open().read(path)).hexdigest()
+            return hashlib.sha256(self._source.read(path)).hexdigest()
         except RecordError as error:
             return unreadable(error)
