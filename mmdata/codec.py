@@ -60,6 +60,8 @@ class Codec:
                 raise RecipeError(f"field {name!r}: a name is made of letters, digits and _, and begins with a letter")
             if len(extension) > _LONGEST_EXTENSION:
                 raise RecipeError(f"the name of field {name!r} is too long for a member of a tar: {extension!r}; rename it")
+            if (other := next((one for one in members if one.lower() == extension.lower()), None)) is not None:
+                raise RecipeError(f"fields {members[other][0]!r} and {name!r}: to some readers these names are one; rename one")
             members[extension] = (name, formats[name])
         return cls(schema, dict(sorted(members.items())), inputs)
 

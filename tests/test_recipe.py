@@ -91,6 +91,13 @@ def test_output_must_fit_the_fields(tmp_path: Path, output: dict[str, Any], says
         make_plan(Recipe.from_data(recipe_data(tmp_path / "nowhere.jsonl", output=output)))
 
 
+def test_fields_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
+    """Webdataset writes extensions small, and does not read a shard in which two are then one."""
+    fields = {"Raw": {"kind": "text", "column": "text"}, "raw": {"kind": "text", "column": "text"}}
+    with pytest.raises(RecipeError, match="fields 'Raw' and 'raw': to some readers these names are one"):
+        make_plan(Recipe.from_data(recipe_data(tmp_path / "nowhere.jsonl", fields=fields, stages=[], output={})))
+
+
 def test_field_left_encoded_is_refused(tmp_path: Path) -> None:
     """A picture that no stage decodes cannot be written."""
     with pytest.raises(RecipeError, match="field 'image' is still encoded at the end"):
