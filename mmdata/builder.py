@@ -182,6 +182,8 @@ class _Build:
     def _carry_out(self, standing: Standing, hashes: FileHashes, *, update: bool) -> Changes | None:
         folder, mode = self.folder, standing.mode
         folder.keeps_description = mode is Mode.REPAIR
+        if mode is Mode.REPAIR:
+            folder.discard_work(_tars(standing).values())
         stock = folder.stock(hashes, standing.damaged)
         known = self._known_rows(stock, standing) if update or standing.description is not None else None
         raw = RawChanges(folder.out, CorpusFiles(self.plan.recipe, self.crew.threads), mode)

@@ -213,6 +213,17 @@ class BuildFolder:
                     self.begin_change()
                     path.unlink()
 
+    def discard_work(self, promised: Collection[str]) -> None:
+        """Remove the work of a build that broke off, but for tars of a `promised` sha256, of which there may be no other.
+
+        A repair does not look at raw files, so it cannot tell what the rest was made of.
+        """
+        for path in self.staging.glob("*.parquet"):
+            if (info := ShardIndex.read_info(path)) is None or info.sha256 not in promised:
+                path.unlink()
+        shutil.rmtree(self.fit)
+        make_folder(self.fit)
+
     def has_failed(self) -> bool:
         """Whether the last build failed for its rejects."""
         return (self.work / _FAILED).exists()

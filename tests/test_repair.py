@@ -165,6 +165,25 @@ def test_a_repair_from_other_raw_files_is_refused(own: tuple[Corpus, Path]) -> N
     assert contents(out) == contents(out.with_name("fresh"))
 
 
+@pytest.mark.parametrize("lost", ["a shard", "what was observed"])
+def test_a_repair_that_was_refused_succeeds_once_the_raw_files_are_back(own: tuple[Corpus, Path], lost: str) -> None:
+    """What the refused one made of other raw files is not taken for what is wanted."""
+    corpus, out = own
+    before = contents(out)
+    path = {"a shard": out / "train-000001.tar", "what was observed": out / "artifacts/duplicates.observed.parquet"}[lost]
+    path.unlink()
+    raw = {file: file.read_bytes() for file in corpus.folder.glob("*.png")}
+    for number, file in enumerate(raw):
+        file.write_bytes(picture(100 + number, 12, 10))
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="does not come out the same"):
+            corpus.build(out)
+    for file, content in raw.items():
+        file.write_bytes(content)
+    corpus.build(out)
+    assert contents(out) == before
+
+
 def test_raw_files_are_needed_only_for_damaged_records(own: tuple[Corpus, Path]) -> None:
     """Records of a damaged shard that are whole themselves are copied."""
     corpus, out = own
