@@ -30,7 +30,7 @@ import pyarrow.parquet
 import scipy.linalg
 import tokenizers
 
-import mmdata.builder
+import mmdata.engines.local
 import mmdata.stages.deduplicate
 import mmdata.stages.image
 import mmdata.stages.image_decode
@@ -259,7 +259,7 @@ def cases(points: Sequence[dict[str, str]]) -> list[Case]:
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     """Try every STEPth case of a scenario; return the points of the scenario, and the cases with what is wrong with each."""
     folder, name, first, step = arguments
-    mmdata.builder.LocalEngine = Inline  # type: ignore[misc, assignment]
+    mmdata.engines.local.LocalEngine = Inline  # type: ignore[misc, assignment]
     scenario = Scenario.make(name, Site(Path(folder).resolve()))
     points = trace(scenario)
     chosen = cases(points)[int(first) :: int(step)]
