@@ -202,6 +202,7 @@ class _Build:
             shards.prepare()
             folder.forget_failure()
             indexes = shards.run(engine, self._phase("build", self.plan.rows))
+        shards.refuse_changed(fitting.seen)
         self._close(standing, fitted, shards, indexes)
         return None if known is None else self._changes(known, shards, standing)
 

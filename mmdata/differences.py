@@ -36,6 +36,11 @@ def changed_files(out: Path, lines: Sequence[str]) -> str:
     return _with_lines(told, lines)
 
 
+def changing_files(out: Path, lines: Sequence[str]) -> str:
+    """Return the message that ends a build whose raw files changed between two of its passes."""
+    return _with_lines(f"{out}: raw files changed while the dataset was built; take them over with --update:", lines)
+
+
 def _with_lines(told: str, lines: Sequence[str], most: int = 20) -> str:
     more = [f"  and {len(lines) - most:,} more"] if len(lines) > most else []
     return "\n".join([told, *(f"  {line}" for line in lines[:most]), *more])

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,7 +53,8 @@ class Fitted:
 class Fitting:
     """Fits the stages of a plan, one after the other; what is done already is taken from the disk.
 
-    `given` are files learned elsewhere, taken in place of learning. `promised` says what sha256 a file must come to.
+    `given` are files learned elsewhere, taken in place of learning. `promised` says what sha256 a file must come to. `seen` gets
+    what the raw files of each row held when a pass observed it: JSON text by the row's key in the source, for each pass.
     """
 
     plan: Plan
@@ -62,6 +63,7 @@ class Fitting:
     changes: RawChanges
     given: Mapping[str, bytes]
     promised: Mapping[str, str]
+    seen: list[Mapping[str, str]] = field(default_factory=list)
 
     def __call__(self, start: Start) -> Fitted:
         """Fit all stages."""
@@ -71,6 +73,7 @@ class Fitting:
         for number, stage in enumerate(stages):
             if isinstance(stage, JudgingStage):
                 rows = self._observer(plan, number, stages, start).by_row()
+                self.seen.append(_files_seen(_rows_for(plan, stage), rows))
                 fitted = stage.fitted(stage.reduce(flat(rows)))
                 judged |= self._publish(number, {**fitted.learned, **self._observations(stage, rows)})
                 plan = plan.judged(_digests(_rows_for(plan, stage), rows, fitted.verdicts(flat(rows))))
@@ -78,7 +81,9 @@ class Fitting:
             elif isinstance(stage, FitStage) and stage.needs_fit:
                 files = self._learned(number, stage)
                 if files is None:
-                    files = stage.reduce(self._observer(plan, number, stages, start).table())
+                    observer = self._observer(plan, number, stages, start)
+                    files = stage.reduce(observer.table())
+                    self.seen.append(observer.files())
                     self._mark(number, self._publish(number, files), is_learned_here=True)
                 stages[number] = stage.fitted(files)
                 learned |= self._named(number, files)
@@ -137,7 +142,8 @@ class Fitting:
         rows = _rows_for(plan, stage)
         self._work(number).mkdir(parents=True, exist_ok=True)
         job = FitJob(stage, runner_for(plan.recipe, stages, number), self._work(number))
-        return Observer(job, rows, self.engine, self.changes, start(plan.recipe.stage_names[number], len(rows)))
+        tick = start(plan.recipe.stage_names[number], len(rows))
+        return Observer(job, rows, self.engine, self.changes, tick, retries=self.folder.has_failed())
 
     def _observations(self, stage: JudgingStage, rows: pa.Table) -> dict[str, bytes]:
         """Return the file of what was observed. Of a corpus in which something is concealed, no digests of rows are kept."""
@@ -182,6 +188,10 @@ def _observed_file(stage: JudgingStage) -> str:
 
 def _rows_for(plan: Plan, stage: FitStage) -> list[PlannedRow]:
     return [row for row in plan.planned if stage.every_split or row.split == "train"]
+
+
+def _files_seen(rows: Sequence[PlannedRow], observed: pa.Table) -> dict[str, str]:
+    return dict(zip((row.source_key for row in rows), observed.column("files").to_pylist(), strict=True))
 
 
 def _digests(rows: Sequence[PlannedRow], observed: pa.Table, verdicts: Sequence[str]) -> dict[int, str]:

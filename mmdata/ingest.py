@@ -66,10 +66,15 @@ class Ingest:
         for name, place in places_of(self._recipe, self._fields, columns).items():
             try:
                 found[name] = self._read(name, place)
-            except (RecordError, MemoryError) as error:
+                held = found[name].provenance.sha256
+            except RecordError as error:
                 errors.append(error)
+                held = unreadable(error)
+            except MemoryError as error:
+                errors.append(error)
+                continue  # nothing is known of the file: where there is more memory, it can be read
             if place.is_file:
-                files[name] = found[name].provenance.sha256 if name in found else unreadable(errors[-1])
+                files[name] = held
         try:
             return Ingested(Reject.of(errors[0], "source") if errors else self._record(planned, columns, found), files)
         except Exception as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmdata.changes import RawChanges
+from mmdata.changes import Mode, RawChanges
 from mmdata.engines.base import Casualties, Engine, Tick, Watch
 from mmdata.files import digest_of_json, look_anew, publish, publishing
 from mmdata.observations import Seen, Sight, nested, retyped
@@ -70,17 +71,19 @@ class FitJob:
             watch.begin(position)
             casualty = casualties.get(position)
             if casualty is not None and casualty.stage == "source":
-                sights.append(Sight(planned.digest, {}, 0))
+                sights.append(Sight(planned.digest, {}, 0, failed=True))
             else:
                 ingested = self.runner.read(planned)
-                records = 0
+                records, failed = 0, casualty is not None
                 results = self.runner.run(planned, ingested, watch) if casualty is None else ()
                 for result in results:
                     if isinstance(result, Record):
                         records += 1
                         watch.enter(len(self.runner.places))
                         yield result
-                sights.append(Sight(planned.digest, ingested.files, records))
+                    else:
+                        failed = failed or result.reject.kind == "error"
+                sights.append(Sight(planned.digest, ingested.files, records, failed))
             watch.end(rejected=False)
 
 
@@ -94,13 +97,17 @@ def _files(folder: Path, task: FitTask) -> Path:
 
 @dataclass(frozen=True)
 class Observer:
-    """Lets the stage of a job observe rows, in the order of the source; the results stay in the folder of the job."""
+    """Lets the stage of a job observe rows, in the order of the source; the results stay in the folder of the job.
+
+    Where it `retries`, rows that failed are observed anew.
+    """
 
     job: FitJob
     rows: Sequence[PlannedRow]
     engine: Engine
     changes: RawChanges
     tick: Tick
+    retries: bool
 
     def table(self) -> pa.Table:
         """Return what the stage observes in all rows."""
@@ -109,6 +116,14 @@ class Observer:
         if not tasks:
             return self.job.stage.observe([])
         return pa.concat_tables(pa.ipc.open_file(_observed(self.job.folder, task)).read_all() for task in tasks)
+
+    def files(self) -> dict[str, str]:
+        """Return what the files of the rows held when `table` saw them: JSON text by the row's key in the source."""
+        seen: dict[str, str] = {}
+        for task in _tasks(self.rows):
+            held = json.loads(_files(self.job.folder, task).read_bytes())
+            seen |= {row.source_key: json.dumps(held[row.digest]) for row in task.rows}
+        return seen
 
     def _is_done(self, task: FitTask) -> bool:
         if not _observed(self.job.folder, task).exists():
@@ -124,8 +139,9 @@ class Observer:
         """Return what the stage observes row by row (see `nested`). What was observed before is taken where it is still so."""
         seen = self._seen()
         known = [row for row in self.rows if row in seen]
-        changed = self.changes.rows(known, seen.changed)
+        changed = self.changes.rows(known, partial(seen.changed, if_known=self.changes.mode is Mode.RESUME))
         self.changes.refuse()
+        changed |= {row.row for row in known if self.retries and seen.failed(row)}
         if changed:
             self._keep(seen.take(row for row in known if row.row not in changed))
         tasks = _tasks([row for row in self.rows if row not in seen or row.row in changed])

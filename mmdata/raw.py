@@ -86,9 +86,9 @@ def _encoded(column: str, content: object) -> bytes:
         raise RecordError("text is not valid Unicode", f"column {column!r}: {error.reason}") from error
 
 
-def unreadable(error: RecordError | MemoryError) -> str:
+def unreadable(error: RecordError) -> str:
     """Return what stands for the sha256 of a file that cannot be read."""
-    return f"unreadable: {error.reason if isinstance(error, RecordError) else 'memory exhausted'}"
+    return f"unreadable: {error.reason}"
 
 
 class CorpusFiles:

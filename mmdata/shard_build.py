@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from mmdata.changes import Mode, RawChanges
 from mmdata.codec import Codec
 from mmdata.dataset import SPLITS
+from mmdata.differences import changing_files
 from mmdata.earlier import EarlierRow
 from mmdata.engines.base import Engine, Tick
 from mmdata.errors import DatasetError
@@ -135,6 +137,24 @@ class ShardBuild:
             for split in SPLITS
             if any(task.split == split for task in plan.tasks)
         }
+
+    def refuse_changed(self, seen: Iterable[Mapping[str, str]]) -> None:
+        """Raise DatasetError where shards hold other raw files than fit passes saw: these changed while the dataset was built.
+
+        `seen` is what `Fitting` saw. Of what is concealed, and of a row that was given up while it was read, nothing is known.
+        """
+        if self.changes.mode is Mode.REPAIR:
+            return
+        passes, lines = list(seen), []
+        for task in self.fitted.plan.tasks:
+            held = self.done[self.digest(task)].rows
+            for row in (row for row in task.rows if row.source_key in held):
+                known = {name: sha256 for name, sha256 in held[row.source_key].files.items() if sha256}
+                then = [json.loads(files[row.source_key]) for files in passes if row.source_key in files]
+                names = {name for one in then for name in one if name in known and known[name] != one[name]}
+                lines += [f"{self.changes.path(row, name)} of row {row.source_key!r}" for name in sorted(names)]
+        if lines:
+            raise DatasetError(changing_files(self.folder.out, lines))
 
     def _commits(self, split: str) -> Iterator[None]:
         """Each time, give the shards of a split their final names, in the order of the tasks, as far as tasks are done."""

@@ -11,7 +11,7 @@ import pytest
 import mmdata
 from mmdata.builder import Options, carry_out
 from mmdata.engines.base import Job, Tick
-from mmdata.errors import SourceError
+from mmdata.errors import DatasetError, SourceError
 from tests.corpus import caption, picture
 from tests.incremental import Corpus, Inline, assert_as_new
 
@@ -93,3 +93,19 @@ def test_rows_appended_meanwhile_wait_for_the_next_update(tmp_path: Path, monkey
     assert len(mmdata.open(tmp_path / "out")) == 8
     corpus.build(tmp_path / "out", update=True)
     assert_as_new(corpus, tmp_path / "out", tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("stages", [["record.deduplicate", "image.decode"], ["image.decode", "image.normalize"]])
+def test_a_file_that_changes_after_a_fit_pass_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: list[Any]
+) -> None:
+    """What was learned or judged of one picture is not put beside another; an update takes it over."""
+    corpus = Corpus.make(tmp_path / "corpus", 12, stages=stages, split={})
+    corpus.rows[3]["text"] = corpus.rows[4]["text"]
+    edit_before_run(monkeypatch, 2, lambda: (corpus.folder / "3.png").write_bytes(picture(4, 12, 10)))
+    with pytest.raises(DatasetError, match=r"raw files changed while the dataset was built(.|\n)*3.png of row 'row/003'"):
+        corpus.build(tmp_path / "out")
+    assert not (tmp_path / "out/dataset.json").exists()
+    corpus.build(tmp_path / "out", update=True)
+    assert_as_new(corpus, tmp_path / "out", tmp_path / "fresh")
+    assert len(mmdata.open(tmp_path / "out").rejects()) == (stages[0] == "record.deduplicate")

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import mmdata
-from mmdata.builder import build
+from mmdata.builder import Options, Progress, build, carry_out
 from mmdata.errors import DatasetError, TooManyRejectsError
 from mmdata.shards.index import ShardIndex
 from tests.corpus import picture
@@ -213,6 +213,43 @@ def test_a_folder_that_lost_its_description_is_not_updated_in_passing(own: tuple
     corpus.build(out, update=True)
     corpus.build(out.with_name("fresh"), artifacts=str(out))
     assert contents(out) == contents(out.with_name("fresh"))
+
+
+def test_rows_that_failed_are_judged_once_they_do_not(tmp_path: Path, inline: None) -> None:  # noqa: ARG001 - a fixture
+    """What made them fail may lie outside of the corpus; a duplicate among them is found as in a new build."""
+    stages = ["tests.faults.misdeeds:NeedFile", "record.deduplicate", "image.decode"]
+    corpus = Corpus.make(tmp_path / "corpus", 12, stages=stages, max_rejects=0)
+    corpus.rows[3]["text"] = f"needs {tmp_path / 'font'}"
+    corpus.rows[7] = {**corpus.rows[3], "key": "again"}
+    with pytest.raises(TooManyRejectsError, match="2 of 12 rows"):
+        corpus.build(tmp_path / "out")
+    (tmp_path / "font").touch()
+    corpus.build(tmp_path / "out")
+    assert [(one["key"], one["kind"]) for one in mmdata.open(tmp_path / "out").rejects()] == [("again", "duplicate")]
+    corpus.build(tmp_path / "fresh")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_file_that_took_too_much_memory_is_none_that_changed(tmp_path: Path) -> None:
+    """A worker may read less than the process that compares files; the build goes on, and a picture in its place is taken."""
+    stages = ["record.deduplicate", "image.decode"]
+    corpus = Corpus.make(tmp_path / "corpus", 8, stages=stages, split={}, limits={"memory": "64MiB"}, shards={"rows": 2})
+    corpus.rows[0]["text"] = corpus.rows[5]["text"]
+    with (corpus.folder / "0.png").open("wb") as file:
+        file.truncate(300 << 20)  # without a byte on the disk
+
+    def break_off(progress: Progress) -> None:
+        if progress.phase == "build" and progress.done >= 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(corpus.write(), tmp_path / "out", Options(workers=1), break_off)
+    assert list((tmp_path / "out").glob("*.tar"))
+    corpus.build(tmp_path / "out")
+    assert [(one["key"], one["reason"]) for one in mmdata.open(tmp_path / "out").rejects()] == [("row/000", "memory exhausted")]
+    (corpus.folder / "0.png").write_bytes((corpus.folder / "5.png").read_bytes())
+    corpus.build(tmp_path / "out", update=True)
+    assert [(one["key"], one["kind"]) for one in mmdata.open(tmp_path / "out").rejects()] == [("row/005", "duplicate")]
 
 
 def interrupted(corpus: Corpus, out: Path, monkeypatch: pytest.MonkeyPatch, *, update: bool = False) -> None:

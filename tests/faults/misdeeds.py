@@ -54,6 +54,20 @@ class DieOnce(FieldStage[Text]):
         return value
 
 
+class NeedFile(FieldStage[Text]):
+    """Fails at a text that says `needs FILE` while there is no such file, as code does that lacks a font or a model."""
+
+    kind: ClassVar[Kind] = "text"
+    field: str = "text"
+
+    def apply(self, value: Text, rng: np.random.Generator) -> Text:  # noqa: ARG002 - the interface of every field stage
+        """Return the text, unless its file is missing."""
+        words, _, name = value.text.rpartition(" ")
+        if words == "needs" and not Path(name).exists():
+            raise RecordError("file is missing", "for the stage")
+        return value
+
+
 class Repeat(FieldStage[Text]):
     """Makes five records of one."""
 
