@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mmdata.errors import RecordError
-from mmdata.loader.seat import Seat
+from mmdata.loader.scratch import Scratch
+from mmdata.loader.seat import Seats
 from mmdata.loader.views import DRAWS, PictureView, Window
 from mmdata.payload_heads import Payload, picture_size, picture_to_decode
 from mmdata.rng import fractions_of
@@ -43,6 +44,7 @@ class PictureDecoder:
         self._view = view
         self._format = format_
         self._resize = resize
+        self._scratch = Scratch()
         self.random = view.random
         """Whether the same picture is shown otherwise in another epoch."""
 
@@ -51,32 +53,31 @@ class PictureDecoder:
         """The shape of every decoded picture; None for cuts, which differ."""
         return (*self._view.size, 3) if self._resize else None
 
-    def __call__(self, payload: memoryview, key: str, seat: Seat) -> Pixels | Cut:
+    def __call__(self, payload: memoryview, key: str, seats: Seats, row: int) -> Pixels | Cut:
         """Return the cut, or the resized picture uint8 [height, width, 3]; what is empty has no pixels.
 
         Raises RecordError where the payload is no picture.
         """
-        column = seat.columns.get(self._name)
+        column = seats.columns.get(self._name)
         if not payload:
             if column is not None:
-                column[seat.row] = 0
+                column[row] = 0
             return no_picture() if self._resize else Cut(no_picture(), flipped=False)
-        cut = self._cut(payload, self._draws(key, seat))
+        cut = self._cut(payload, self._draws(key, seats))
         if not self._resize:
             return cut
-        target = np.empty((*self._view.size, 3), np.uint8) if column is None else column[seat.row]
-        resize_into(target, cut)
-        return target
+        target = torch.empty((*self._view.size, 3), dtype=torch.uint8) if column is None else column[row]
+        return resized_into(target, cut)
 
-    def _draws(self, key: str, seat: Seat) -> list[float]:
-        return fractions_of(DRAWS, seat.seed, "view", self._name, seat.epoch, key) if self.random else _STILL
+    def _draws(self, key: str, seats: Seats) -> list[float]:
+        return fractions_of(DRAWS, seats.seed, "view", self._name, seats.epoch, key) if self.random else _STILL
 
     def _cut(self, payload: memoryview, draws: list[float]) -> Cut:
         if self._format == "jpg":
             width, height = picture_size(payload, self._format)
             window = self._view.window(height, width, draws)
             factor = reduction(window, self._view.size)
-            pixels = decode_jpeg(payload, 0 if factor == 1 else -(-height // factor), 0 if factor == 1 else -(-width // factor))
+            pixels = decode_jpeg(payload, self._scratch, -(-height // factor), -(-width // factor))
         else:
             pixels = decode_picture(picture_to_decode(payload, self._format))
             height, width = pixels.shape[:2]
@@ -98,28 +99,39 @@ def _shown(pixels: Pixels, window: Window, height: int, width: int) -> Pixels:
     return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def resize_into(target: Pixels, cut: Cut) -> None:
-    """Write a cut into uint8 [height, width, 3], resized by a triangle filter that widens when it shrinks, and mirrored."""
+def resized_into(target: torch.Tensor, cut: Cut) -> Pixels:
+    """Write a cut into uint8 [height, width, 3], resized by a triangle filter that widens when it shrinks, and mirrored.
+
+    Returns what was written, as an array in the same memory.
+    """
     import cv2
 
-    source, out = (torch.from_numpy(pixels).permute(2, 0, 1)[None] for pixels in (cut.pixels, target))
+    source, out = (pixels.permute(2, 0, 1).unsqueeze(0) for pixels in (torch.from_numpy(cut.pixels), target))
     # What `interpolate(…, antialias=True)` calls; it alone would give the result in memory of its own, channels first.
-    torch.ops.aten._upsample_bilinear2d_aa.out(source, list(target.shape[:2]), False, None, None, out=out)  # noqa: FBT003
+    _resize(source, target.shape[:2], False, None, None, out=out)  # noqa: FBT003
+    written: Pixels = target.numpy()
     if cut.flipped:
-        cv2.flip(target, 1, dst=target)
+        cv2.flip(written, 1, dst=written)
+    return written
 
 
-def decode_jpeg(payload: Payload, least_height: int = 0, least_width: int = 0) -> Pixels:
-    """Return pixels uint8 [height, width, 3], bit for bit those of libjpeg's accurate transform.
+_resize = torch.ops.aten._upsample_bilinear2d_aa.out
+"""Looked up once: that takes longer than the rest of a call."""
 
-    With a least height and width the picture is reduced by its transform as far as these allow.
+
+def decode_jpeg(payload: Payload, scratch: Scratch, height: int, width: int) -> Pixels:
+    """Return pixels uint8 [height, width, 3], bit for bit those of libjpeg's accurate transform, in memory of `scratch`.
+
+    `height` and `width` are those of the picture, or what it is reduced to by its transform.
     """
     import simplejpeg
 
     try:
+        # New memory for each picture would take half as long as the decoding itself.
         pixels = simplejpeg.decode_jpeg(
-            payload, "RGB", fastdct=False, fastupsample=False, min_height=least_height, min_width=least_width
-        )
+            payload, "RGB", fastdct=False, fastupsample=False, min_height=height, min_width=width,
+            buffer=scratch.take(3 * height * width),
+        )  # fmt: skip
     except ValueError as error:
         raise _undecodable(error) from error
     return cast("Pixels", pixels)
@@ -138,12 +150,14 @@ def decode_picture(payload: Payload) -> Pixels:
     return cast("Pixels", pixels)
 
 
-def whole_picture(payload: memoryview, format_: str) -> Pixels:
+def whole_picture(payload: memoryview, format_: str, scratch: Scratch) -> Pixels:
     """Return a picture of a format (jpg, png or webp) as it is stored; of an empty payload, no pixels."""
     if not payload:
         return no_picture()
-    checked = picture_to_decode(payload, format_)
-    return decode_jpeg(checked) if format_ == "jpg" else decode_picture(checked)
+    if format_ != "jpg":
+        return decode_picture(picture_to_decode(payload, format_))
+    width, height = picture_size(payload, format_)
+    return decode_jpeg(payload, scratch, height, width)
 
 
 def no_picture() -> Pixels:
@@ -153,8 +167,3 @@ def no_picture() -> Pixels:
 
 def _undecodable(error: Exception) -> RecordError:
     return RecordError("picture cannot be decoded", str(error))
-
-
-def cut_sizes(cuts: list[Any]) -> NDArray[np.int64]:
-    """Return height, width, and 1 where it is to be mirrored, int64 [cuts, 3]."""
-    return np.array([(*cut.pixels.shape[:2], cut.flipped) for cut in cuts], dtype=np.int64).reshape(-1, 3)

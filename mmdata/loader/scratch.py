@@ -16,11 +16,18 @@ _STEP = 1 << 16
 
 
 class Scratch(local):
-    """Blocks of memory, other ones in each thread; at most `most` are kept, what is looked at beyond these lives without it."""
+    """Blocks of memory, other ones in each thread; at most `most` are kept, what is looked at beyond these lives without it.
 
-    def __init__(self, most: int = 256) -> None:
-        self._most = most
+    Blocks larger than `largest` bytes are not kept: one huge picture should not take its memory for good, in every thread.
+    """
+
+    def __init__(self, most: int = 256, largest: int = 1 << 24) -> None:
+        self._most, self._largest = most, largest
         self._blocks: deque[bytearray] = deque()
+
+    def __reduce__(self) -> tuple[type[Scratch], tuple[int, int]]:
+        """Begin anew in the other process: memory stays behind."""
+        return type(self), (self._most, self._largest)
 
     def take(self, size: int) -> memoryview:
         """Return `size` bytes of any content; they stay the caller's while a view of them is alive."""
@@ -31,7 +38,8 @@ class Scratch(local):
                 return memoryview(block)[:size]
         block = bytearray(-(-size // _STEP) * _STEP + 1)
         block.pop()  # so that there is room for the byte of `_unseen`
-        self._blocks.append(block)
+        if size <= self._largest:
+            self._blocks.append(block)
         if len(self._blocks) > self._most:
             self._blocks.popleft()
         return memoryview(block)[:size]

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mmdata.errors import ConfigError
-from mmdata.loader.batch import Batch, collate, widened
+from mmdata.loader.batch import Batch, widened
+from mmdata.loader.collating import collate
 from mmdata.loader.example import Example
 from mmdata.loader.records import ShardedRecords
 from mmdata.schema import FieldType
