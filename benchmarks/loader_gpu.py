@@ -196,7 +196,8 @@ def markdown(report: dict[str, Any]) -> str:
     found, where, settings = report["summary"], report["machine"], report["settings"]
     context = (
         f"{where['device']}, {where['cores']} cores, torch {where['torch']}, Python {where['python']}; batches of "
-        f"{settings['batch_size']}, pictures of {settings['size']} pixels, resized by: {settings['resize']}, {settings['precision']}; "
+        f"{settings['batch_size']}, pictures of {settings['size']} pixels, "
+        f"resized by: {settings['resize']}, {settings['precision']}; "
         f"medians of {settings['rounds']} rounds of {settings['seconds']} s."
     )
     lines = [

@@ -15,6 +15,7 @@ from mmdata.loader.batch import Batch, Column
 from mmdata.loader.decoding import channels_of
 from mmdata.loader.example import Example
 from mmdata.loader.pictures import Cut
+from mmdata.loader.scratch import BatchMemory
 from mmdata.schema import FieldType
 
 _NONE: Mapping[str, torch.Tensor] = {}
@@ -44,9 +45,8 @@ class _Filling:
 class Collation:
     """The batch of some records, whose columns are allocated first and filled by any threads, in any parts, before it is taken.
 
-    `columns` are those into which values were decoded already, uint8 [batch, height, width, 3]. With `pin`, the others are made
-    in page-locked memory, from which copies to a GPU run beside everything else. Raises ConfigError where the values of a field
-    do not fit together.
+    `columns` are those into which values were decoded already, uint8 [batch, height, width, 3]; the others are made in `memory`.
+    Raises ConfigError where the values of a field do not fit together.
     """
 
     def __init__(
@@ -54,10 +54,9 @@ class Collation:
         examples: Sequence[Example],
         types: Mapping[str, FieldType],
         columns: Mapping[str, torch.Tensor] = _NONE,
-        *,
-        pin: bool = False,
+        memory: BatchMemory | None = None,
     ) -> None:
-        self._examples, self._pin = examples, pin
+        self._examples, self._memory = examples, memory or BatchMemory()
         self._fields: dict[str, Column] = {}
         self._lengths: dict[str, torch.Tensor] = {}
         self._fillings: list[_Filling] = []
@@ -116,7 +115,7 @@ class Collation:
 
     def _allocate(self, name: str, shape: tuple[int, ...], values: Sequence[NDArray[Any]], *, padded: bool) -> None:
         dtype = torch.from_numpy(np.zeros(0, values[0].dtype)).dtype
-        column = torch.empty((len(values), *shape), dtype=dtype, pin_memory=self._pin)
+        column = self._memory.empty((len(values), *shape), dtype)
         self._fields[name] = column
         self._fillings.append(_Filling(column.numpy(), values, padded))
 

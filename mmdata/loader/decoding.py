@@ -168,9 +168,9 @@ def _array(payload: memoryview, type_: FieldType) -> NDArray[Any]:
 
 
 def _loaded(payload: memoryview) -> NDArray[Any]:
-    """Return the array of an npy file, in this machine's byte order."""
+    """Return the array of an npy file, in this machine's byte order and in memory of its own."""
     array = read_npy(payload)
-    return array.astype(array.dtype.newbyteorder("="))
+    return array.copy("K") if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

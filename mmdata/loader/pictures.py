@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,8 +23,7 @@ _FACTORS = (8, 4, 2)
 _STILL = [0.0] * (DRAWS - 1) + [1.0]
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
+class Cut(NamedTuple):
     """The part of a picture that a view shows, uint8 [height, width, 3], not yet resized, and whether it is to be mirrored."""
 
     pixels: Pixels
@@ -66,8 +64,9 @@ class PictureDecoder:
         cut = self._cut(payload, self._draws(key, seats))
         if not self._resize:
             return cut
-        target = torch.empty((*self._view.size, 3), dtype=torch.uint8) if column is None else column[row]
-        return resized_into(target, cut)
+        target = np.empty((*self._view.size, 3), np.uint8) if column is None else column[row]
+        resize_into(target, cut)
+        return target
 
     def _draws(self, key: str, seats: Seats) -> list[float]:
         return fractions_of(DRAWS, seats.seed, "view", self._name, seats.epoch, key) if self.random else _STILL
@@ -88,31 +87,31 @@ class PictureDecoder:
 def reduction(window: Window, size: tuple[int, int]) -> int:
     """Return the largest number by which a picture can be reduced so that the window keeps at least the pixels of `size`."""
     room = min(window.height // size[0], window.width // size[1])
-    return next((factor for factor in _FACTORS if factor <= room), 1)
+    for factor in _FACTORS:
+        if factor <= room:
+            return factor
+    return 1
 
 
 def _shown(pixels: Pixels, window: Window, height: int, width: int) -> Pixels:
     """Return the window of a picture that was `height` by `width` pixels before it was reduced."""
+    if pixels.shape[:2] == (height, width):
+        return pixels[window.top : window.top + window.height, window.left : window.left + window.width]
     rows, columns = pixels.shape[0] / height, pixels.shape[1] / width
     top, left = round(window.top * rows), round(window.left * columns)
     bottom, right = round((window.top + window.height) * rows), round((window.left + window.width) * columns)
     return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def resized_into(target: torch.Tensor, cut: Cut) -> Pixels:
-    """Write a cut into uint8 [height, width, 3], resized by a triangle filter that widens when it shrinks, and mirrored.
-
-    Returns what was written, as an array in the same memory.
-    """
+def resize_into(target: Pixels, cut: Cut) -> None:
+    """Write a cut into uint8 [height, width, 3], resized by a triangle filter that widens when it shrinks, and mirrored."""
     import cv2
 
-    source, out = (pixels.permute(2, 0, 1).unsqueeze(0) for pixels in (torch.from_numpy(cut.pixels), target))
+    source, out = (torch.from_numpy(pixels.transpose(2, 0, 1)[None]) for pixels in (cut.pixels, target))
     # What `interpolate(…, antialias=True)` calls; it alone would give the result in memory of its own, channels first.
     _resize(source, target.shape[:2], False, None, None, out=out)  # noqa: FBT003
-    written: Pixels = target.numpy()
     if cut.flipped:
-        cv2.flip(written, 1, dst=written)
-    return written
+        cv2.flip(target, 1, dst=target)
 
 
 _resize = torch.ops.aten._upsample_bilinear2d_aa.out

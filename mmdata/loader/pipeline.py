@@ -6,7 +6,6 @@ run Python at a time, so what matters is how little Python a record takes, and h
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,8 +23,7 @@ from mmdata.loader.packed import pack
 from mmdata.loader.reading import Part, PartReader
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
-from mmdata.loader.scratch import Scratch
-from mmdata.loader.seat import Columns
+from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.stats import Meter
 from mmdata.loader.substitution import Substitution
 
@@ -57,7 +55,7 @@ class Planned:
 
     rows: Rows
     following: Place
-    columns: Columns
+    columns: dict[str, torch.Tensor]
     parts: list[Future[Part]]
 
 
@@ -100,46 +98,41 @@ class Pipeline:
         Closing the iterator drops what is not ready and ends the threads.
         """
         pending: deque[Future[Prepared]] = deque()
-        scratch = Scratch(len(self._records.shapes) * (prefetch + _IN_USE), largest=sys.maxsize)
+        memory = BatchMemory(len(self._records.types) * (prefetch + _IN_USE), pin=self._transfer.pinned)
         steps = self._schedule.onward(place)
         with ExitStack() as stack:
             started = _Threads.start(threads, stack)
             while True:
-                planned = started.planner.submit(self._plan, steps, started.decoders, scratch)
-                pending.append(started.collator.submit(self._prepare, planned, started.fillers))
+                planned = started.planner.submit(self._plan, steps, started.decoders, memory)
+                pending.append(started.collator.submit(self._prepare, planned, started.fillers, memory))
                 if len(pending) > prefetch:
                     yield self._next(pending)
 
-    def _plan(self, steps: Iterator[tuple[Rows, Place]], decoders: ThreadPoolExecutor, scratch: Scratch) -> Planned:
+    def _plan(self, steps: Iterator[tuple[Rows, Place]], decoders: ThreadPoolExecutor, memory: BatchMemory) -> Planned:
         """Find the records of the next batch and have them decoded."""
         rows, following = next(steps)
         count = len(rows.positions)
-        columns = {name: self._column((count, *shape), scratch) for name, shape in self._records.shapes.items()}
+        columns = {name: memory.empty((count, *shape), torch.uint8) for name, shape in self._records.shapes.items()}
+        arrays = {name: column.numpy() for name, column in columns.items()}
         parts = [
-            decoders.submit(self._reader.read, rows, columns, start, min(start + _RECORDS_A_TASK, count))
+            decoders.submit(self._reader.read, rows, arrays, start, min(start + _RECORDS_A_TASK, count))
             for start in range(0, count, _RECORDS_A_TASK)
         ]
         return Planned(rows, following, columns, parts)
-
-    def _column(self, shape: tuple[int, ...], scratch: Scratch) -> torch.Tensor:
-        """Return memory for pictures of one size; torch keeps page-locked memory to be used again by itself."""
-        if self._transfer.pinned:
-            return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        return torch.from_numpy(scratch.array(shape))
 
     def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
         self._meter.ready(sum(1 for future in pending if future.done()))
         return pending.popleft().result()
 
-    def _prepare(self, plan: Future[Planned], fillers: ThreadPoolExecutor) -> Prepared:
+    def _prepare(self, plan: Future[Planned], fillers: ThreadPoolExecutor, memory: BatchMemory) -> Prepared:
         planned = plan.result()
         parts = [part.result() for part in planned.parts]
         examples = [example for part in parts for example in part.examples]
         lost = [entry for part in parts for entry in part.lost]
         begin = perf_counter()
-        collation = Collation(examples, self._records.types, planned.columns, pin=self._transfer.pinned)
+        collation = Collation(examples, self._records.types, planned.columns, memory)
         _fill(collation, len(examples), fillers)
-        batch = _packed(collation.batch(), planned.rows, pin=self._transfer.pinned)
+        batch = _packed(collation.batch(), planned.rows, pin=memory.pinned)
         self._meter.fill(batch.filled())
         marked = _marked(batch, planned.rows, [entry is not None for entry in lost])
         self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-Columns = Mapping[str, torch.Tensor]
-"""Tensors uint8 [batch, height, width, 3] by field, allocated before anything is decoded: pictures are written into their row."""
+Columns = Mapping[str, NDArray[np.uint8]]
+"""Arrays uint8 [batch, height, width, 3] by field, allocated before anything is decoded: pictures are written into their row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,12 @@ def test_no_more_is_decoded_than_is_shown(side: int, factor: int) -> None:
         assert np.abs(shrunk.mean(axis=(1, 3)) - cut.pixels[: side // factor, : side // factor]).max() < 8
 
 
+def test_where_pictures_are_resized_is_checked() -> None:
+    """Anything but the two places is a ConfigError."""
+    with pytest.raises(ConfigError, match="resize is 'device' or 'threads', not 'gpu'"):
+        LoaderOptions(resize="gpu")  # type: ignore[arg-type]
+
+
 def test_pictures_of_a_view_have_one_size_and_no_padding(shared: Path) -> None:
     """The batch has the size of the view; its lengths say so, in whatever dtype."""
     for dtype in ("uint8", "float32", "float16", "bfloat16"):
