@@ -6,8 +6,7 @@ r"""Measure how fast photos come out of the loader, beside other loaders and bes
 
 Everyone reads the same JPEG payloads and gives batches of 224 by 224 pixels: cut at random, resized, mirrored by chance. mmdata
 works in threads, the others in as many worker processes. The limit makes the same calls of simplejpeg and torch on payloads that
-lie in memory, with as many threads, and nothing else; `decode` is the first of these calls alone. mmdata decodes into memory that
-is used again, as the limit does where it says so. Contenders take turns, an epoch
+lie in memory, with as many threads, and nothing else; `decode` is the first of these calls alone. Contenders take turns, an epoch
 each, so that what else the machine does strikes all; ratios are medians over the rounds. `wall` is the rate from the fourth batch
 on, `CPU` the processor time of all processes a record, start included. The raw table is of undecoded records, on one thread.
 

@@ -14,7 +14,6 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import numpy as np
@@ -86,42 +85,23 @@ def mmdata(task: Task) -> Epoch:
 
 
 class Limit:
-    """The library calls and nothing else: payloads and batches lie in memory, windows are drawn, threads share only the work.
+    """The library calls and nothing else: payloads and batches lie in memory, windows are drawn, threads share only the work."""
 
-    With `reuse`, pictures are decoded into the same memory again and again, which simplejpeg does only when it is told to.
-    """
-
-    def __init__(self, task: Task, *, resize: bool = True, reuse: bool = False) -> None:
+    def __init__(self, task: Task, *, resize: bool) -> None:
         records = task.records
         self._task = task
         self._payloads = [bytes(records.payloads(index).payloads["jpg"]) for index in range(len(records))]
-        self._resize, self._reuse = resize, reuse
+        self._resize = resize
         self._rows = 3 * task.batch_size  # as many batches as a loader has under way
         self._batches = np.empty((self._rows, *task.view.size, 3), np.uint8)
         self._rng = np.random.default_rng(0)
-        self._largest = max(3 * height * width for height, width in map(self._size, self._payloads))
-        self._local = local()
-
-    @staticmethod
-    def _size(payload: bytes) -> tuple[int, int]:
-        from simplejpeg import decode_jpeg_header
-
-        height, width, *_ = decode_jpeg_header(payload)
-        return height, width
-
-    def _scratch(self) -> bytearray | None:
-        """Return memory of this thread for one picture; None where each gets new memory, as simplejpeg does by itself."""
-        if not self._reuse:
-            return None
-        if not hasattr(self._local, "scratch"):
-            self._local.scratch = bytearray(self._largest)
-        scratch: bytearray = self._local.scratch
-        return scratch
 
     def __call__(self) -> Iterator[int]:
         """Yield the sizes of batches."""
+        from simplejpeg import decode_jpeg_header
+
         size, count = self._task.batch_size, len(self._payloads)
-        sizes = [self._size(payload) for payload in self._payloads]
+        sizes = [decode_jpeg_header(payload)[:2] for payload in self._payloads]
         windows = [self._task.view.window(height, width, self._rng.random(DRAWS).tolist()) for height, width in sizes]
         work = list(zip(self._payloads, sizes, windows, strict=True))
         whole = count // size * size
@@ -136,11 +116,10 @@ class Limit:
 
         first, part = numbered
         out = self._batches[first : first + len(part)]
-        scratch = self._scratch()
         for row, (payload, (height, width), window) in zip(out, part, strict=True):
             factor = reduction(window, self._task.view.size)
             least = (0, 0) if factor == 1 else (-(-height // factor), -(-width // factor))
-            pixels = decode_jpeg(payload, "RGB", min_height=least[0], min_width=least[1], buffer=scratch)
+            pixels = decode_jpeg(payload, "RGB", min_height=least[0], min_width=least[1])
             if self._resize:
                 _resize(row, pixels, window, factor)
         return len(part)
@@ -244,8 +223,7 @@ def _streaming_pictures(chunks: Path, view: PictureView) -> Any:  # noqa: ANN401
 def contenders(task: Task) -> dict[str, Epoch]:
     """Return what is installed, by name."""
     found: dict[str, Epoch] = {"mmdata": mmdata(task)}
-    found["decode, cut, resize (limit)"] = Limit(task)
-    found["the same, memory used again"] = Limit(task, reuse=True)
+    found["decode, cut, resize (limit)"] = Limit(task, resize=True)
     found["decode (limit)"] = Limit(task, resize=False)
     makers = {"webdataset": webdataset, "datasets": hugging_face, "litdata": litdata}
     return found | {name: make(task) for name, make in makers.items() if find_spec(name) is not None}
