@@ -126,7 +126,7 @@ def decode_jpeg(payload: Payload, scratch: Scratch, height: int, width: int) -> 
     import simplejpeg
 
     try:
-        # New memory for each picture would take half as long as the decoding itself.
+        # Many cuts are kept until their batch is made; new memory for each would take half as long as the decoding.
         pixels = simplejpeg.decode_jpeg(
             payload, "RGB", fastdct=False, fastupsample=False, min_height=height, min_width=width,
             buffer=scratch.take(3 * height * width),
