@@ -1,12 +1,12 @@
 """Measure whether the loader keeps a GPU busy: the rates of the loader alone, of the reference model alone, and of both together.
 
-    python -m benchmarks.loader_gpu DATASET [--device cuda] [--batch-size 512] [--size 224] [--seconds 5] [--rounds 3]
-                                    [--out DIR]
+    python -m benchmarks.loader_gpu DATASET [--device cuda] [--batch-size 512] [--size 224] [--resize device|threads]
+                                    [--seconds 5] [--rounds 3] [--out DIR]
 
 DATASET is a finished folder with pictures and tokens, for instance one of `benchmarks/photos.yaml`; nothing is built here, and
 no more is needed than torch, numpy, pyarrow, pydantic and the decoders. Loader, model and both take turns; the figures are
-medians of the rounds. Every picture is decoded, cut at random and mirrored anew each time; cutting, resizing and mirroring run
-on the GPU.
+medians of the rounds. Every picture is decoded, cut at random and mirrored anew each time; resizing and mirroring run on the GPU,
+or with `--resize threads` in the threads that decode.
 
 The model learns in earnest: forward, backward, update. `waiting` is the share of the time of both together in which the training
 loop waited for a batch. `idle` is the share in which the GPU had nothing to do between two steps, for whatever reason, by its own
@@ -33,6 +33,7 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.loader import Batch, Loader, LoaderOptions, PictureView
+from mmdata.loader.options import Resize
 from mmdata.loader.testing import stream
 from mmdata.train.config import Augmentation, TrainConfig
 from mmdata.train.layout import Layout
@@ -64,6 +65,7 @@ class Bench:
     device: torch.device
     threads: int | None
     prefetch: int
+    resize: Resize
 
     def loader(self) -> Loader:
         """Return a new loader of random crops."""
@@ -76,6 +78,7 @@ class Bench:
             max_tokens=self.config.text.length,
             threads=self.threads,
             prefetch=self.prefetch,
+            resize=self.resize,
         )
         return Loader(self.dataset, batch_size=self.config.batch_size, rank=0, world_size=1, device=self.device, options=options)
 
@@ -193,7 +196,8 @@ def markdown(report: dict[str, Any]) -> str:
     found, where, settings = report["summary"], report["machine"], report["settings"]
     context = (
         f"{where['device']}, {where['cores']} cores, torch {where['torch']}, Python {where['python']}; batches of "
-        f"{settings['batch_size']}, pictures of {settings['size']} pixels, {settings['precision']}; "
+        f"{settings['batch_size']}, pictures of {settings['size']} pixels, "
+        f"resized by: {settings['resize']}, {settings['precision']}; "
         f"medians of {settings['rounds']} rounds of {settings['seconds']} s."
     )
     lines = [
@@ -237,6 +241,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--prefetch", type=int, default=4)
+    parser.add_argument("--resize", choices=("device", "threads"), default="device")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
@@ -247,7 +252,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print, write; return the exit status."""
     given = parse(arguments)
     dataset, config = Dataset(given.dataset), settings_of(given)
-    bench = Bench(dataset, config, torch.device(given.device), given.threads, given.prefetch)
+    bench = Bench(dataset, config, torch.device(given.device), given.threads, given.prefetch, given.resize)
     learner = bench.learner()
     rounds = [one_round(bench, learner, given.seconds) for _ in range(given.rounds)]
     found = summary(rounds)
@@ -260,6 +265,7 @@ def main(arguments: list[str]) -> int:
             "precision": given.precision,
             "threads": given.threads,
             "prefetch": given.prefetch,
+            "resize": given.resize,
             "seconds": given.seconds,
             "rounds": given.rounds,
             "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),

@@ -7,6 +7,7 @@ Philox is counter-based (Salmon et al., "Parallel random numbers: as easy as 1, 
 from __future__ import annotations
 
 import hashlib
+from struct import unpack
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from mmdata.errors import RecipeError
 
 def digest_of(*parts: str | int, size: int = 16) -> bytes:
     """Return `size` bytes (1 to 64) that depend on every part and on where one part ends and the next begins."""
-    text = "\x1f".join(f"{len(str(part))}:{part}" for part in parts)
+    text = "\x1f".join([f"{len(part)}:{part}" for part in map(str, parts)])
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
 
 
@@ -31,7 +32,7 @@ def fractions_of(count: int, *parts: str | int) -> list[float]:
     For a few numbers a record, where making a generator would take several times longer than all they are used for.
     """
     digest = digest_of(*parts, size=8 * count)
-    return [(int.from_bytes(digest[start : start + 8], "little") >> 11) / (1 << 53) for start in range(0, 8 * count, 8)]
+    return [(word >> 11) / (1 << 53) for word in unpack(f"<{count}Q", digest)]
 
 
 def rng_for(seed: int, *place: str | int) -> np.random.Generator:

@@ -1,20 +1,15 @@
-"""The batch: what the loader hands out, and how decoded records become one."""
+"""The batch: what the loader hands out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from mmdata.errors import ConfigError
 from mmdata.loader.decoding import channels_of
-from mmdata.loader.example import Example
 from mmdata.loader.packed import Packed
-from mmdata.loader.pictures import Cut, cut_sizes
 from mmdata.schema import FieldType
 
 Column = torch.Tensor | list[str]
@@ -75,7 +70,7 @@ class Batch:
     def filled(self) -> dict[str, tuple[int, int]]:
         """Return, by field that may be padded, how many of its elements are of records, and how many there are in all.
 
-        Of a batch as `collate` makes it, before it is copied.
+        Of a batch as `Collation` makes it, before it is copied.
         """
         return {name: self._filled(name, lengths) for name, lengths in self.lengths.items()}
 
@@ -95,38 +90,6 @@ class Batch:
         padding, substituted = function(self.padding), function(self.substituted)
         packed = None if self.packed is None else self.packed.mapped(function)
         return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted, packed=packed)
-
-
-_NONE: Mapping[str, torch.Tensor] = {}
-
-
-def collate(
-    examples: Sequence[Example], types: Mapping[str, FieldType], columns: Mapping[str, torch.Tensor] = _NONE, *, pin: bool = False
-) -> Batch:
-    """Return the batch of decoded records, still as narrow as decoded: `Finish` gives it the form that `Batch` promises.
-
-    `columns` are those into which the values were decoded already. With `pin`, the others are made in page-locked memory, from
-    which copies to a GPU run beside everything else.
-    """
-    fields: dict[str, Column] = {}
-    lengths: dict[str, torch.Tensor] = {}
-    for name, type_ in types.items():
-        values: list[Any] = [example.fields[name] for example in examples]
-        if type_.kind == "text":
-            fields[name] = values
-        elif name in columns:
-            fields[name], lengths[name] = columns[name], _heights_and_widths(values)
-        elif isinstance(values[0], Cut):
-            lengths[name] = torch.from_numpy(cut_sizes(values))
-            fields[name] = _gathered(values, pin=pin)
-        else:
-            varying = _varying(type_)
-            fields[name], sizes = _padded(name, values, varying, pin=pin)
-            if sizes.shape[1]:
-                lengths[name] = sizes if len(varying) > 1 else sizes[:, 0].contiguous()
-    nothing = torch.zeros(len(examples), dtype=torch.bool)
-    keys, metadata = [example.key for example in examples], [dict(example.metadata) for example in examples]
-    return Batch(keys, fields, lengths, metadata, nothing, nothing.clone())
 
 
 def widened(batch: Batch, types: Mapping[str, FieldType]) -> Batch:
@@ -150,55 +113,3 @@ def _widened(column: Column, type_: FieldType) -> Column:
             return samples.squeeze(1) if channels_of(type_) == 1 else samples
         case _:
             return column
-
-
-def _heights_and_widths(pictures: Sequence[NDArray[Any]]) -> torch.Tensor:
-    return torch.tensor([picture.shape[:2] for picture in pictures], dtype=torch.int64)
-
-
-def _gathered(cuts: Sequence[Cut], *, pin: bool) -> torch.Tensor:
-    """Return cuts as uint8 [batch, height, width, 3]; what lies beyond one is never read, so it is left as it is."""
-    height, width = (max(cut.pixels.shape[axis] for cut in cuts) for axis in (0, 1))
-    gathered = torch.empty((len(cuts), height, width, 3), dtype=torch.uint8, pin_memory=pin)
-    for row, cut in zip(gathered.numpy(), cuts, strict=True):
-        row[: cut.pixels.shape[0], : cut.pixels.shape[1]] = cut.pixels
-    return gathered
-
-
-def _padded(name: str, values: Sequence[NDArray[Any]], varying: Sequence[int], *, pin: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack arrays into [batch, …], zero-padded at the end of the axes that may vary; and their sizes, int64 [batch, axes]."""
-    held = [value for value in values if value.size] or values[:1]
-    if len({(value.dtype, *_fixed(value.shape, varying)) for value in held}) > 1:
-        found = ", ".join(sorted({f"{value.dtype} {list(value.shape)}" for value in held}))
-        raise ConfigError(f"field {name!r} differs from record to record ({found}) and fits no batch; leave it out by `fields`")
-    # What is empty may be an absent field, whose number of axes nobody knows.
-    ndim, dtype = held[0].ndim, held[0].dtype
-    values = [value if (value.ndim, value.dtype) == (ndim, dtype) else np.zeros([0] * ndim, dtype) for value in values]
-    sizes = np.array([value.shape for value in values], dtype=np.int64)
-    make = torch.empty if (sizes == sizes[:1]).all() else torch.zeros
-    stacked = make([len(values), *sizes.max(axis=0).tolist()], dtype=torch.from_numpy(np.zeros(0, dtype)).dtype, pin_memory=pin)
-    rows = stacked.numpy()
-    for row, value in enumerate(values):
-        place: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
-        rows[place] = value
-    return stacked, torch.from_numpy(sizes[:, [axis for axis in varying if axis < ndim]])
-
-
-def _fixed(shape: tuple[int, ...], varying: Sequence[int]) -> list[int]:
-    """Return the sizes of the axes that must agree, and -1 for those that may vary."""
-    return [-1 if axis in varying else size for axis, size in enumerate(shape)]
-
-
-def _varying(type_: FieldType) -> tuple[int, ...]:
-    """Return the axes of a decoded value whose sizes differ from record to record."""
-    match type_.kind:
-        case "image":
-            return 0, 1
-        case "video":
-            return 0, 1, 2
-        case "audio":
-            return (0, 1) if channels_of(type_) is None else (1,)
-        case "array" if type_.shape is not None:
-            return tuple(axis for axis, size in enumerate(type_.shape) if size is None)
-        case _:
-            return (0,)

@@ -17,7 +17,8 @@ from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
 from mmdata.loader.pictures import Cut, PictureDecoder, whole_picture
-from mmdata.loader.seat import Seat
+from mmdata.loader.scratch import Scratch
+from mmdata.loader.seat import Seats
 from mmdata.loader.views import PictureView, check_views
 from mmdata.payload_heads import check_values, read_npy
 from mmdata.schema import FieldType
@@ -58,11 +59,11 @@ class RecordDecoder:
         """Whether the same record is decoded to something else in another epoch."""
         return any(decoder.random for _, _, decoder in self._viewed)
 
-    def __call__(self, payloads: Mapping[str, memoryview], key: str, seat: Seat) -> dict[str, Decoded]:
-        """Return the decoded fields. Raises RecordError where one cannot be decoded."""
+    def __call__(self, payloads: Mapping[str, memoryview], key: str, seats: Seats, row: int) -> dict[str, Decoded]:
+        """Return the decoded fields, for a row. Raises RecordError where one cannot be decoded."""
         fields: dict[str, Decoded] = {name: decode(payloads[extension]) for extension, name, decode in self._whole}
         for extension, name, decode in self._viewed:
-            fields[name] = decode(payloads[extension], key, seat)
+            fields[name] = decode(payloads[extension], key, seats, row)
         return fields
 
 
@@ -78,7 +79,7 @@ def decoder_of(extension: str, type_: FieldType, options: LoaderOptions) -> Deco
     format_ = _format(extension)
     match type_.kind:
         case "image":
-            return partial(whole_picture, format_=format_)
+            return partial(whole_picture, format_=format_, scratch=Scratch())
         case "video":
             return _clip_decoder(extension, type_)
         case "audio":
@@ -167,9 +168,9 @@ def _array(payload: memoryview, type_: FieldType) -> NDArray[Any]:
 
 
 def _loaded(payload: memoryview) -> NDArray[Any]:
-    """Return the array of an npy file, in this machine's byte order."""
+    """Return the array of an npy file, in this machine's byte order and in memory of its own."""
     array = read_npy(payload)
-    return array.astype(array.dtype.newbyteorder("="))
+    return array.copy("K") if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

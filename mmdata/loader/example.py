@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmdata.loader.decoding import Decoded
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
+class Example(NamedTuple):
     """A decoded record: its key, its fields by name, and its metadata.
 
     By kind: image uint8 [height, width, 3]; video uint8 [frames, height, width, 3]; audio int16 or float32 [channels, samples];

@@ -65,8 +65,9 @@ class Loader:
     ) -> None:
         collection = Collection.of(out, options.cache).select(options.fields)
         self.device = device_named(device)
-        # On a GPU, pictures are resized in whole batches; here, one by one, in the threads that decode them.
-        self._records = ShardedRecords(collection, split, options, resize=self.device.type == "cpu")
+        # On a GPU, pictures can be resized in whole batches; here, one by one, in the threads that decode them.
+        in_threads = self.device.type == "cpu" or options.resize == "threads"
+        self._records = ShardedRecords(collection, split, options, resize=in_threads)
         plan = plan_of(collection, split, batch_size, seed, options)
         self.schedule = Schedule(plan.order, plan.cut, Ranks.of(rank, world_size, environment))
         self.identity = Identity(collection.checksum, split, seed, settings_of(collection, batch_size, options))
@@ -99,7 +100,7 @@ class Loader:
         asked = self._meter.begin()
         if self._running is None:
             self._look_ahead()
-            self._running = self._pipeline.run(self.schedule.onward(self._next), self._threads, self._prefetch)
+            self._running = self._pipeline.run(self._next, self._threads, self._prefetch)
             # Also when the loader is forgotten, or the program ends: threads must be gone before the interpreter is.
             self._stop = weakref.finalize(self, self._running.close)
         try:
@@ -109,7 +110,7 @@ class Loader:
             raise
         self._ledger.enter(prepared.substitutions)
         # The state speaks of what was handed out, so it moves here and not where batches are prepared.
-        self._next = self.schedule.after(self._next)
+        self._next = prepared.following
         self._look_ahead()
         batch = self._transfer.receive(prepared.sent)
         self._meter.received(asked)

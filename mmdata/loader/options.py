@@ -13,6 +13,7 @@ from mmdata.loader.cache import Cache
 from mmdata.loader.views import View
 
 Last = Literal["drop", "pad"]
+Resize = Literal["device", "threads"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class LoaderOptions:
         max_tokens: token ids are cut to this many.
         threads: threads that read and decode; None means the cores that this process may use, divided among the ranks of the
             machine, at most 16.
+        resize: where pictures of a view get their size when the batch goes to a GPU: on that "device" in whole batches, or in the
+            "threads" that decode them, as for a batch on the CPU.
         prefetch: batches that are prepared ahead of the one that was handed out, at least 0.
     """
 
@@ -45,6 +48,7 @@ class LoaderOptions:
     max_seconds: float | None = None
     max_tokens: int | None = None
     threads: int | None = None
+    resize: Resize = "device"
     prefetch: int = 2
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class LoaderOptions:
             raise ConfigError(f"max_seconds is above 0, not {self.max_seconds}")
         if self.last not in ("drop", "pad"):
             raise ConfigError(f"last is 'drop' or 'pad', not {self.last!r}")
+        if self.resize not in ("device", "threads"):
+            raise ConfigError(f"resize is 'device' or 'threads', not {self.resize!r}")
 
     def thread_count(self, environment: Mapping[str, str]) -> int:
         """Return how many threads decode; `environment` tells the ranks of this machine (LOCAL_WORLD_SIZE, of torchrun)."""

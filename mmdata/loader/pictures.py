@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mmdata.errors import RecordError
-from mmdata.loader.seat import Seat
+from mmdata.loader.scratch import Scratch
+from mmdata.loader.seat import Seats
 from mmdata.loader.views import DRAWS, PictureView, Window
 from mmdata.payload_heads import Payload, picture_size, picture_to_decode
 from mmdata.rng import fractions_of
@@ -23,8 +23,7 @@ _FACTORS = (8, 4, 2)
 _STILL = [0.0] * (DRAWS - 1) + [1.0]
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
+class Cut(NamedTuple):
     """The part of a picture that a view shows, uint8 [height, width, 3], not yet resized, and whether it is to be mirrored."""
 
     pixels: Pixels
@@ -43,6 +42,7 @@ class PictureDecoder:
         self._view = view
         self._format = format_
         self._resize = resize
+        self._scratch = Scratch()
         self.random = view.random
         """Whether the same picture is shown otherwise in another epoch."""
 
@@ -51,32 +51,32 @@ class PictureDecoder:
         """The shape of every decoded picture; None for cuts, which differ."""
         return (*self._view.size, 3) if self._resize else None
 
-    def __call__(self, payload: memoryview, key: str, seat: Seat) -> Pixels | Cut:
+    def __call__(self, payload: memoryview, key: str, seats: Seats, row: int) -> Pixels | Cut:
         """Return the cut, or the resized picture uint8 [height, width, 3]; what is empty has no pixels.
 
         Raises RecordError where the payload is no picture.
         """
-        column = seat.columns.get(self._name)
+        column = seats.columns.get(self._name)
         if not payload:
             if column is not None:
-                column[seat.row] = 0
+                column[row] = 0
             return no_picture() if self._resize else Cut(no_picture(), flipped=False)
-        cut = self._cut(payload, self._draws(key, seat))
+        cut = self._cut(payload, self._draws(key, seats))
         if not self._resize:
             return cut
-        target = np.empty((*self._view.size, 3), np.uint8) if column is None else column[seat.row]
+        target = np.empty((*self._view.size, 3), np.uint8) if column is None else column[row]
         resize_into(target, cut)
         return target
 
-    def _draws(self, key: str, seat: Seat) -> list[float]:
-        return fractions_of(DRAWS, seat.seed, "view", self._name, seat.epoch, key) if self.random else _STILL
+    def _draws(self, key: str, seats: Seats) -> list[float]:
+        return fractions_of(DRAWS, seats.seed, "view", self._name, seats.epoch, key) if self.random else _STILL
 
     def _cut(self, payload: memoryview, draws: list[float]) -> Cut:
         if self._format == "jpg":
             width, height = picture_size(payload, self._format)
             window = self._view.window(height, width, draws)
             factor = reduction(window, self._view.size)
-            pixels = decode_jpeg(payload, 0 if factor == 1 else -(-height // factor), 0 if factor == 1 else -(-width // factor))
+            pixels = decode_jpeg(payload, self._scratch, -(-height // factor), -(-width // factor))
         else:
             pixels = decode_picture(picture_to_decode(payload, self._format))
             height, width = pixels.shape[:2]
@@ -87,11 +87,16 @@ class PictureDecoder:
 def reduction(window: Window, size: tuple[int, int]) -> int:
     """Return the largest number by which a picture can be reduced so that the window keeps at least the pixels of `size`."""
     room = min(window.height // size[0], window.width // size[1])
-    return next((factor for factor in _FACTORS if factor <= room), 1)
+    for factor in _FACTORS:
+        if factor <= room:
+            return factor
+    return 1
 
 
 def _shown(pixels: Pixels, window: Window, height: int, width: int) -> Pixels:
     """Return the window of a picture that was `height` by `width` pixels before it was reduced."""
+    if pixels.shape[:2] == (height, width):
+        return pixels[window.top : window.top + window.height, window.left : window.left + window.width]
     rows, columns = pixels.shape[0] / height, pixels.shape[1] / width
     top, left = round(window.top * rows), round(window.left * columns)
     bottom, right = round((window.top + window.height) * rows), round((window.left + window.width) * columns)
@@ -102,24 +107,30 @@ def resize_into(target: Pixels, cut: Cut) -> None:
     """Write a cut into uint8 [height, width, 3], resized by a triangle filter that widens when it shrinks, and mirrored."""
     import cv2
 
-    source, out = (torch.from_numpy(pixels).permute(2, 0, 1)[None] for pixels in (cut.pixels, target))
+    source, out = (torch.from_numpy(pixels.transpose(2, 0, 1)[None]) for pixels in (cut.pixels, target))
     # What `interpolate(…, antialias=True)` calls; it alone would give the result in memory of its own, channels first.
-    torch.ops.aten._upsample_bilinear2d_aa.out(source, list(target.shape[:2]), False, None, None, out=out)  # noqa: FBT003
+    _resize(source, target.shape[:2], False, None, None, out=out)  # noqa: FBT003
     if cut.flipped:
         cv2.flip(target, 1, dst=target)
 
 
-def decode_jpeg(payload: Payload, least_height: int = 0, least_width: int = 0) -> Pixels:
-    """Return pixels uint8 [height, width, 3], bit for bit those of libjpeg's accurate transform.
+_resize = torch.ops.aten._upsample_bilinear2d_aa.out
+"""Looked up once: that takes longer than the rest of a call."""
 
-    With a least height and width the picture is reduced by its transform as far as these allow.
+
+def decode_jpeg(payload: Payload, scratch: Scratch, height: int, width: int) -> Pixels:
+    """Return pixels uint8 [height, width, 3], bit for bit those of libjpeg's accurate transform, in memory of `scratch`.
+
+    `height` and `width` are those of the picture, or what it is reduced to by its transform.
     """
     import simplejpeg
 
     try:
+        # Many cuts are kept until their batch is made; new memory for each would take half as long as the decoding.
         pixels = simplejpeg.decode_jpeg(
-            payload, "RGB", fastdct=False, fastupsample=False, min_height=least_height, min_width=least_width
-        )
+            payload, "RGB", fastdct=False, fastupsample=False, min_height=height, min_width=width,
+            buffer=scratch.take(3 * height * width),
+        )  # fmt: skip
     except ValueError as error:
         raise _undecodable(error) from error
     return cast("Pixels", pixels)
@@ -138,12 +149,14 @@ def decode_picture(payload: Payload) -> Pixels:
     return cast("Pixels", pixels)
 
 
-def whole_picture(payload: memoryview, format_: str) -> Pixels:
+def whole_picture(payload: memoryview, format_: str, scratch: Scratch) -> Pixels:
     """Return a picture of a format (jpg, png or webp) as it is stored; of an empty payload, no pixels."""
     if not payload:
         return no_picture()
-    checked = picture_to_decode(payload, format_)
-    return decode_jpeg(checked) if format_ == "jpg" else decode_picture(checked)
+    if format_ != "jpg":
+        return decode_picture(picture_to_decode(payload, format_))
+    width, height = picture_size(payload, format_)
+    return decode_jpeg(payload, scratch, height, width)
 
 
 def no_picture() -> Pixels:
@@ -153,8 +166,3 @@ def no_picture() -> Pixels:
 
 def _undecodable(error: Exception) -> RecordError:
     return RecordError("picture cannot be decoded", str(error))
-
-
-def cut_sizes(cuts: list[Any]) -> NDArray[np.int64]:
-    """Return height, width, and 1 where it is to be mirrored, int64 [cuts, 3]."""
-    return np.array([(*cut.pixels.shape[:2], cut.flipped) for cut in cuts], dtype=np.int64).reshape(-1, 3)

@@ -1,56 +1,85 @@
-"""The pipeline: batches are read, decoded, collated and copied ahead of their use, and come out in order."""
+"""The pipeline: batches are planned, read, decoded, collated and copied ahead of their use, and come out in order.
+
+What is done for each record is done by many threads, in parts of several records. The interpreter's lock lets only one of them
+run Python at a time, so what matters is how little Python a record takes, and how seldom its thread has to ask for the lock.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
+from itertools import pairwise
 from time import perf_counter
 
 import torch
 
-from mmdata.loader.batch import Batch, collate
+from mmdata.loader.batch import Batch
+from mmdata.loader.collating import Collation
 from mmdata.loader.device import Sent, Transfer
-from mmdata.loader.example import Example
 from mmdata.loader.packed import pack
+from mmdata.loader.reading import Part, PartReader
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Place, Rows, Schedule
-from mmdata.loader.scratch import Scratch
-from mmdata.loader.seat import Columns, Seat
-from mmdata.loader.stats import Meter, Tally
-from mmdata.loader.substitution import Slot, Substitution, read_or_substitute
+from mmdata.loader.scratch import BatchMemory
+from mmdata.loader.stats import Meter
+from mmdata.loader.substitution import Substitution
 
-_RECORDS_A_TASK = 8
+_RECORDS_A_TASK = 16
 """Records that a thread takes at a time: enough to make handing over cheap, few enough to keep all threads busy."""
+
+_BYTES_A_TASK = 1 << 22
+"""Bytes of a batch that a thread fills at a time: half a millisecond's work; less is not worth handing over."""
+
+_FILLERS = 4
+"""Threads that fill batches at most: memory is no faster with more of them."""
 
 _IN_USE = 4
 """Batches that a consumer holds, about: memory of so many more than are prepared ahead is kept to be used again."""
 
-Part = list[tuple[int, Slot]]
-"""Rows of a batch, and which records belong there."""
-
-Read = tuple[Example, Substitution | None]
-
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch on its way to the device, and what was substituted in it."""
+    """A batch on its way to the device, what was substituted in it, and the step that follows."""
 
     sent: Sent
     substitutions: list[Substitution]
+    following: Place
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The records of a batch, the columns that they are decoded into, and their decoding under way."""
+    """The records of a batch, the step that follows, the columns that are decoded into, and the decoding under way."""
 
     rows: Rows
-    columns: Columns
-    parts: list[Future[list[Read]]]
+    following: Place
+    columns: dict[str, torch.Tensor]
+    parts: list[Future[Part]]
+
+
+@dataclass(frozen=True)
+class _Threads:
+    """The threads of a run: one plans, many decode, one puts batches together, and a few fill them."""
+
+    planner: ThreadPoolExecutor
+    decoders: ThreadPoolExecutor
+    collator: ThreadPoolExecutor
+    fillers: ThreadPoolExecutor
+
+    @classmethod
+    def start(cls, decoders: int, stack: ExitStack) -> _Threads:
+        """Start them; the stack ends them, those first that wait for others."""
+
+        def pool(threads: int, name: str) -> ThreadPoolExecutor:
+            made = ThreadPoolExecutor(threads, f"mmdata-{name}")
+            stack.callback(made.shutdown, cancel_futures=True)
+            return made
+
+        fillers, collator = pool(min(_FILLERS, decoders), "fill"), pool(1, "collate")
+        planner = pool(1, "plan")  # so that the consumer waits for no plan
+        return cls(planner, pool(decoders, "decode"), collator, fillers)
 
 
 class Pipeline:
@@ -61,67 +90,65 @@ class Pipeline:
         self._schedule = schedule
         self._transfer = transfer
         self._meter = meter
+        self._reader = PartReader(records, schedule, meter)
 
-    def run(self, places: Iterable[Place], threads: int, prefetch: int) -> Generator[Prepared]:
-        """Yield the batches of these places in order, while up to `prefetch` later ones are being prepared.
+    def run(self, place: Place, threads: int, prefetch: int) -> Generator[Prepared]:
+        """Yield the batch of this step and of all that follow, while up to `prefetch` later ones are being prepared.
 
         Closing the iterator drops what is not ready and ends the threads.
         """
         pending: deque[Future[Prepared]] = deque()
-        scratch = Scratch(most=len(self._records.shapes) * (prefetch + _IN_USE))
+        memory = BatchMemory(len(self._records.types) * (prefetch + _IN_USE), pin=self._transfer.pinned)
+        steps = self._schedule.onward(place)
         with ExitStack() as stack:
-            collator = ThreadPoolExecutor(1, "mmdata-collate")
-            stack.callback(collator.shutdown, cancel_futures=True)
-            planner = ThreadPoolExecutor(1, "mmdata-plan")  # so that the consumer waits for no plan
-            stack.callback(planner.shutdown, cancel_futures=True)
-            decoders = ThreadPoolExecutor(threads, "mmdata-decode")
-            stack.callback(decoders.shutdown, cancel_futures=True)  # first: each waits for the one below it
-            for place in places:
-                planned = planner.submit(self._plan, place, decoders, scratch)
-                pending.append(collator.submit(self._prepare, planned))
+            started = _Threads.start(threads, stack)
+            while True:
+                planned = started.planner.submit(self._plan, steps, started.decoders, memory)
+                pending.append(started.collator.submit(self._prepare, planned, started.fillers, memory))
                 if len(pending) > prefetch:
                     yield self._next(pending)
-            while pending:
-                yield self._next(pending)
 
-    def _plan(self, place: Place, decoders: ThreadPoolExecutor, scratch: Scratch) -> Planned:
-        """Find the records of a batch and have them decoded."""
-        rows = self._schedule.rows(place)
-        columns = {name: scratch.array((len(rows.positions), *shape)) for name, shape in self._records.shapes.items()}
-        return Planned(rows, columns, [decoders.submit(self._read, rows, part, columns) for part in _parts(rows)])
+    def _plan(self, steps: Iterator[tuple[Rows, Place]], decoders: ThreadPoolExecutor, memory: BatchMemory) -> Planned:
+        """Find the records of the next batch and have them decoded."""
+        rows, following = next(steps)
+        count = len(rows.positions)
+        columns = {name: memory.empty((count, *shape), torch.uint8) for name, shape in self._records.shapes.items()}
+        arrays = {name: column.numpy() for name, column in columns.items()}
+        parts = [
+            decoders.submit(self._reader.read, rows, arrays, start, min(start + _RECORDS_A_TASK, count))
+            for start in range(0, count, _RECORDS_A_TASK)
+        ]
+        return Planned(rows, following, columns, parts)
 
     def _next(self, pending: deque[Future[Prepared]]) -> Prepared:
         self._meter.ready(sum(1 for future in pending if future.done()))
         return pending.popleft().result()
 
-    def _read(self, rows: Rows, part: Part, columns: Columns) -> list[Read]:
-        tally, seed, substitutes = Tally(), self._schedule.order.seed, partial(self._schedule.substitutes, rows)
-        read = [
-            read_or_substitute(self._records, substitutes, slot, Seat(seed, slot.epoch, row, columns, tally))
-            for row, slot in part
-        ]
-        self._meter.tally(tally)
-        return read
-
-    def _prepare(self, plan: Future[Planned]) -> Prepared:
+    def _prepare(self, plan: Future[Planned], fillers: ThreadPoolExecutor, memory: BatchMemory) -> Prepared:
         planned = plan.result()
-        read = list(chain.from_iterable(part.result() for part in planned.parts))
+        parts = [part.result() for part in planned.parts]
+        examples = [example for part in parts for example in part.examples]
+        lost = [entry for part in parts for entry in part.lost]
         begin = perf_counter()
-        tensors = {name: torch.from_numpy(column) for name, column in planned.columns.items()}
-        batch = collate([example for example, _ in read], self._records.types, tensors, pin=self._transfer.pinned)
-        batch = _packed(batch, planned.rows, pin=self._transfer.pinned)
+        collation = Collation(examples, self._records.types, planned.columns, memory)
+        _fill(collation, len(examples), fillers)
+        batch = _packed(collation.batch(), planned.rows, pin=memory.pinned)
         self._meter.fill(batch.filled())
-        marked = _marked(batch, planned.rows, [lost is not None for _, lost in read])
+        marked = _marked(batch, planned.rows, [entry is not None for entry in lost])
         self._meter.add("collate", len(batch), batch.nbytes, perf_counter() - begin)
-        return Prepared(self._transfer.send(marked), [lost for _, lost in read if lost is not None])
+        return Prepared(self._transfer.send(marked), [entry for entry in lost if entry is not None], planned.following)
 
 
-def _parts(rows: Rows) -> Iterator[Part]:
-    slots = [
-        (row, Slot(rows.place.epoch, *where))
-        for row, where in enumerate(zip(rows.positions.tolist(), rows.shards.tolist(), rows.records.tolist(), strict=True))
-    ]
-    return (slots[start : start + _RECORDS_A_TASK] for start in range(0, len(slots), _RECORDS_A_TASK))
+def _fill(collation: Collation, rows: int, fillers: ThreadPoolExecutor) -> None:
+    """Fill a batch, in several threads where that is worth it."""
+    tasks = min(rows, collation.nbytes // _BYTES_A_TASK)
+    if tasks < 2:
+        collation.fill(0, rows)
+        return
+    borders = [number * rows // tasks for number in range(tasks + 1)]
+    filled = [fillers.submit(collation.fill, start, stop) for start, stop in pairwise(borders)]
+    for each in filled:
+        each.result()
 
 
 def _packed(batch: Batch, rows: Rows, *, pin: bool) -> Batch:

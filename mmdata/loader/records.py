@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmdata.errors import ConfigError
-from mmdata.loader.batch import Batch, collate
+from mmdata.loader.batch import Batch
+from mmdata.loader.collating import collate
 from mmdata.loader.collection import Collection, Readable
-from mmdata.loader.decoding import RecordDecoder, bytes_in
+from mmdata.loader.decoding import RecordDecoder
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.seat import Seat
+from mmdata.loader.seat import Seats
 from mmdata.loader.shard_files import Raw, ShardFiles
 from mmdata.schema import FieldType
 
 _EVERYTHING = LoaderOptions()
-_NOWHERE = Seat()
+_NOWHERE = Seats()
 
 
 class ShardedRecords:
@@ -68,16 +68,17 @@ class ShardedRecords:
         shard = bisect_right(self._ends, index)  # passes over empty shards
         return shard, index - (self._ends[shard - 1] if shard else 0)
 
-    def read(self, shard: int, record: int, seat: Seat = _NOWHERE) -> Example:
-        """Return a record by its shard and its number there. Raises RecordError where it cannot be read."""
-        begin = perf_counter()
-        raw = self._files.read(shard, record)
-        read = perf_counter()
-        fields = self._decode(raw.payloads, raw.key, seat)
-        seat.tally.enter(
-            read - begin, sum(map(len, raw.payloads.values())), perf_counter() - read, sum(map(bytes_in, fields.values()))
-        )
-        return Example(raw.key, fields, raw.metadata)
+    def read(self, shard: int, record: int, seats: Seats = _NOWHERE, row: int = 0) -> Example:
+        """Return a record by its shard and its number there, decoded for a row. Raises RecordError where it cannot be read."""
+        return self.decode(self.fetch(shard, record), seats, row)
+
+    def fetch(self, shard: int, record: int) -> Raw:
+        """Return a record by its shard and its number there, undecoded. Raises RecordError where it cannot be read."""
+        return self._files.read(shard, record)
+
+    def decode(self, raw: Raw, seats: Seats, row: int) -> Example:
+        """Return a record decoded for a row. Raises RecordError where it cannot be decoded."""
+        return Example(raw.key, self._decode(raw.payloads, raw.key, seats, row), raw.metadata)
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

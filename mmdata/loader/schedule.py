@@ -26,7 +26,10 @@ _FITTING_ATTEMPTS = 1024
 """Where a substitute has to fit into a planned batch, so many are looked at in the index before the step's own records."""
 
 _STEPS_HELD = 32
-"""Steps that are kept once they are cut: those between the batch that was handed out and the one that is prepared last."""
+"""Steps that are kept once they are cut; so many are looked up at a time at most."""
+
+_LOCATED = 1024
+"""Positions that are looked up at a time, about."""
 
 
 @dataclass(frozen=True)
@@ -207,11 +210,28 @@ class Schedule:
         inside = Place(place.epoch, place.step + 1, end)
         return inside if self._step(place.epoch, end) is not None else Place(place.epoch + 1, 0, 0)
 
-    def onward(self, place: Place) -> Iterator[Place]:
-        """Yield this step and all that follow, through the epochs, without end."""
+    def onward(self, place: Place) -> Iterator[tuple[Rows, Place]]:
+        """Yield what this rank reads in this step and in all that follow, each with the step after it, without end.
+
+        Several steps are looked up at a time: for a few positions alone that takes many times as long a position.
+        """
         while True:
-            yield place
-            place = self.after(place)
+            group, failure = self._group(place)
+            yield from zip(self._rows(group[:-1]), group[1:], strict=True)
+            if failure is not None:
+                raise failure
+            place = group[-1]
+
+    def _group(self, place: Place) -> tuple[list[Place], ConfigError | None]:
+        """Return steps of one epoch, then the step that follows them; an error where the next one cannot be cut."""
+        group, positions = [place], 0
+        while group[-1].epoch == place.epoch and positions < _LOCATED and len(group) < _STEPS_HELD:
+            try:
+                group.append(self.after(group[-1]))
+            except ConfigError as error:
+                return group, error
+            positions += len(self._at(group[-2]).positions) // self.ranks.world_size
+        return group, None
 
     def epoch(self, epoch: int) -> Iterator[Place]:
         """Yield the steps of one epoch."""
@@ -222,11 +242,21 @@ class Schedule:
 
     def rows(self, place: Place) -> Rows:
         """Return what this rank reads in a step. Raises IndexError for a step that the epoch does not have."""
-        step = self._at(place)
-        part, packed = step.part(self.ranks)
-        positions = step.positions[part]
-        shards, records = self.order.locate(place.epoch, positions)
-        return Rows(place, positions, shards, records, step.padding[part], step, packed)
+        return self._rows([place])[0]
+
+    def _rows(self, places: list[Place]) -> list[Rows]:
+        """Return the rows of steps of one epoch, found all at once."""
+        if not places:
+            return []
+        steps = [self._at(place) for place in places]
+        parts = [step.part(self.ranks) for step in steps]
+        positions = [step.positions[part] for step, (part, _) in zip(steps, parts, strict=True)]
+        borders = np.cumsum([len(each) for each in positions])[:-1]
+        shards, records = (np.split(found, borders) for found in self.order.locate(places[0].epoch, np.concatenate(positions)))
+        return [
+            Rows(place, positions[number], shards[number], records[number], step.padding[part], step, packed)
+            for number, (place, step, (part, packed)) in enumerate(zip(places, steps, parts, strict=True))
+        ]
 
     def indices(self, place: Place) -> Integers:
         """Return the same rows as numbers of records, int64 [n], counted through all shards of the split."""

@@ -1,44 +1,70 @@
-"""Memory that payloads are read into and pictures are decoded into, used again as soon as nobody looks at it any more.
+"""Memory for payloads, decoded pictures and batches, used again as soon as nobody looks at it any more.
 
 New memory for each payload costs ten times as much as reading it from the page cache: the system hands it out page by page.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import deque
 from threading import local
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 _STEP = 1 << 16
-"""Sizes of blocks are multiples of it, so that one that was made for a payload mostly fits the next."""
+"""Sizes of blocks are multiples of it, large ones of a quarter of their size: what was made for one mostly fits the next."""
 
 
 class Scratch(local):
-    """Blocks of memory, other ones in each thread; at most `most` are kept, what is looked at beyond these lives without it."""
+    """Blocks of memory, other ones in each thread; at most `most` are kept, what is looked at beyond these lives without it.
 
-    def __init__(self, most: int = 256) -> None:
-        self._most = most
+    Blocks larger than `largest` bytes are not kept: one huge picture should not take its memory for good, in every thread.
+    `looks` is the number of blocks that are looked at before a new one is made.
+    """
+
+    def __init__(self, most: int = 256, largest: int = 1 << 24, looks: int = 2) -> None:
+        self._most, self._largest, self._looks = most, largest, looks
         self._blocks: deque[bytearray] = deque()
+
+    def __reduce__(self) -> tuple[type[Scratch], tuple[int, int, int]]:
+        """Begin anew in the other process: memory stays behind."""
+        return type(self), (self._most, self._largest, self._looks)
 
     def take(self, size: int) -> memoryview:
         """Return `size` bytes of any content; they stay the caller's while a view of them is alive."""
-        for _ in range(min(2, len(self._blocks))):
+        for _ in range(min(self._looks, len(self._blocks))):
             block = self._blocks[0]
             self._blocks.rotate(-1)
             if len(block) >= size and _unseen(block):
                 return memoryview(block)[:size]
-        block = bytearray(-(-size // _STEP) * _STEP + 1)
+        step = max(_STEP, 1 << max(size.bit_length() - 3, 0))
+        block = bytearray(-(-size // step) * step + 1)
         block.pop()  # so that there is room for the byte of `_unseen`
-        self._blocks.append(block)
+        if size <= self._largest:
+            self._blocks.append(block)
         if len(self._blocks) > self._most:
             self._blocks.popleft()
         return memoryview(block)[:size]
 
-    def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return an array of any content, which stays the caller's as `take` says."""
-        return np.frombuffer(self.take(int(np.prod(shape))), np.uint8).reshape(shape)
+
+class BatchMemory:
+    """Memory for the columns of batches: page-locked with `pin`, else blocks of which each thread keeps `most` to use again.
+
+    Page-locked memory is kept by torch itself, which also waits for copies out of it before it is used again.
+    """
+
+    def __init__(self, most: int = 0, *, pin: bool = False) -> None:
+        self.pinned = pin
+        self._most = most
+        self._scratch = Scratch(most, sys.maxsize, most)
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Return a tensor of any content."""
+        size = math.prod(shape) * dtype.itemsize
+        if self.pinned or not size or not self._most:
+            return torch.empty(shape, dtype=dtype, pin_memory=self.pinned)
+        return torch.frombuffer(self._scratch.take(size), dtype=dtype).reshape(shape)
 
 
 def _unseen(block: bytearray) -> bool:

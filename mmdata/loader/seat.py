@@ -1,4 +1,4 @@
-"""The seat: what the decoding of one row of a batch needs to know beside the record."""
+"""The seats: what the decoding of rows of a batch needs to know beside the records."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.loader.stats import Tally
-
 Columns = Mapping[str, NDArray[np.uint8]]
-"""Arrays [batch, …] by field, allocated before anything is decoded: what is decoded is written into its row."""
+"""Arrays uint8 [batch, height, width, 3] by field, allocated before anything is decoded: pictures are written into their row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """A row of a batch of an epoch: `columns` are those that wait for its values, `tally` counts the work that it takes.
+class Seats:
+    """The rows of a batch of an epoch; `columns` are those that wait for their values.
 
-    `seed` and `epoch` decide, together with the key of the record, what is drawn at random.
+    `seed` and `epoch` decide, together with the key of a record, what is drawn at random.
     """
 
     seed: int = 0
     epoch: int = 0
-    row: int = 0
     columns: Columns = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,15 +32,14 @@ _GAP = 1 << 16
 class ShardPlaces:
     """What the loader needs of a shard's index: keys, metadata columns, and where the wanted members stand.
 
-    offsets, sizes: int64 [records, members]; checksums: uint32 [records, members]
+    rows: int64 [records, 2 + 3 * members]. Each has where the members begin and end together, and then for every member where it
+    begins, where it ends, and its crc32: one row has all that the reading of a record asks for.
     """
 
     name: str
     keys: pa.Array
     metadata: dict[str, pa.Array]
-    offsets: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    checksums: NDArray[np.uint32]
+    rows: NDArray[np.int64]
 
     @classmethod
     def read(cls, dataset: Dataset, shard: Shard, extensions: Sequence[str]) -> ShardPlaces:
@@ -49,13 +47,24 @@ class ShardPlaces:
         parts = [f"{extension}.{part}" for extension in extensions for part in ("offset", "size", "crc32")]
         table = dataset.index(shard, ["key", *parts, *(f"metadata.{name}" for name in dataset.schema.metadata)]).table
         offsets, sizes, checksums = (
-            np.array([table.column(f"{extension}.{part}").to_numpy() for extension in extensions]).reshape(-1, len(table)).T
+            np.array([table.column(f"{extension}.{part}").to_numpy() for extension in extensions], dtype=np.int64)
+            .reshape(-1, len(table)).T
             for part in ("offset", "size", "crc32")
-        )
+        )  # fmt: skip
         if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
             raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
         metadata = {name: _whole(table.column(f"metadata.{name}")) for name in dataset.schema.metadata}
-        return cls(shard.file, _whole(table.column("key")), metadata, offsets, sizes, checksums.astype(np.uint32))
+        return cls(shard.file, _whole(table.column("key")), metadata, _rows(offsets, sizes, checksums))
+
+
+def _rows(offsets: NDArray[np.int64], sizes: NDArray[np.int64], checksums: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of `ShardPlaces`, of arrays int64 [records, members]."""
+    records, members = offsets.shape
+    if not members:
+        return np.zeros((records, 2), dtype=np.int64)  # a dataset of a mixture that has none of the wanted fields
+    ends = offsets + sizes
+    each = np.stack([offsets, ends, checksums], axis=2).reshape(records, 3 * members)
+    return np.concatenate([offsets.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True), each], axis=1)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -101,7 +110,7 @@ class ShardFiles:
         self._extensions = [
             tuple(extension for extension in collection.members if extension in dataset.members) for dataset in self._datasets
         ]
-        self._no_payloads = dict.fromkeys(collection.members, memoryview(b""))
+        self._no_payloads: dict[str, memoryview] = dict.fromkeys(collection.members, memoryview(b""))
         self._no_metadata = dict.fromkeys(collection.metadata)
         self._places = Recent(self._read_places, capacity)
         self._files = Recent(self._open, OPEN_FILES)
@@ -129,35 +138,37 @@ class ShardFiles:
         Raises RecordError where the index or the shard cannot be read, or a payload is not what the build wrote.
         """
         places = self._indexed(shard)
+        first, last, *members = places.rows[record].tolist()
+        starts, ends, checksums = members[::3], members[1::3], members[2::3]
         key = places.keys[record].as_py()
-        payloads = self._fetch(shard, places.offsets[record].tolist(), places.sizes[record].tolist())
-        extensions = self._extensions[self._source(shard)]
-        for extension, payload, checksum in zip(extensions, payloads, places.checksums[record].tolist(), strict=True):
+        found = self._fetch(shard, first, last, starts, ends)
+        payloads = self._no_payloads.copy()
+        for extension, payload, checksum in zip(self._extensions[self._source(shard)], found, checksums, strict=True):
             if crc32(payload) != checksum:
                 raise RecordError("payload is damaged", f"{places.name}: the crc32 of {key}.{extension} differs")
-        metadata = {name: column[record].as_py() for name, column in places.metadata.items()}
-        found = dict(zip(extensions, payloads, strict=True))
-        return Raw(key, {**self._no_payloads, **found}, {**self._no_metadata, **metadata})
+            payloads[extension] = payload
+        metadata = self._no_metadata.copy()
+        for name, column in places.metadata.items():
+            metadata[name] = column[record].as_py()
+        return Raw(key, payloads, metadata)
 
     def _source(self, shard: int) -> int:
         return bisect_right(self._ends, shard)
 
-    def _fetch(self, shard: int, offsets: list[int], sizes: list[int]) -> list[memoryview]:
+    def _fetch(self, shard: int, first: int, last: int, starts: list[int], ends: list[int]) -> list[memoryview]:
         """Read members that stand together at once: the members of a record follow each other in the tar."""
-        if not offsets:
-            return []  # a dataset of a mixture that has none of the wanted fields
-        descriptor = self._opened(shard)
-        ends = list(map(add, offsets, sizes))
-        start, end = min(offsets), max(ends)
-        if end - start <= sum(sizes) + _GAP:
-            block = self._read_block(descriptor, shard, start, end)
-            return [block[first - start : last - start] for first, last in zip(offsets, ends, strict=True)]
+        if not starts:
+            return []
+        file = self._opened(shard)
+        if last - first <= sum(ends) - sum(starts) + _GAP:
+            block = self._read_block(file, shard, first, last)
+            return [block[start - first : end - first] for start, end in zip(starts, ends, strict=True)]
         found: dict[int, memoryview] = {}
-        for run in _runs(offsets, sizes):
-            start, end = offsets[run[0]], max(offsets[member] + sizes[member] for member in run)
-            block = self._read_block(descriptor, shard, start, end)
-            found |= {member: block[offsets[member] - start :][: sizes[member]] for member in run}
-        return [found[member] for member in range(len(offsets))]
+        for run in _runs(starts, ends):
+            first = starts[run[0]]
+            block = self._read_block(file, shard, first, max(ends[member] for member in run))
+            found |= {member: block[starts[member] - first : ends[member] - first] for member in run}
+        return [found[member] for member in range(len(starts))]
 
     def _read_block(self, file: _OpenFile, shard: int, start: int, end: int) -> memoryview:
         if end > file.size:
@@ -194,14 +205,14 @@ class ShardFiles:
         return _OpenFile(self._datasets[self._source(shard)], self._shards[shard])
 
 
-def _runs(offsets: list[int], sizes: list[int]) -> list[list[int]]:
+def _runs(starts: list[int], ends: list[int]) -> list[list[int]]:
     """Group members by place: those with only a small gap between them come into one run."""
     runs: list[list[int]] = []
-    end = 0
-    for member in sorted(range(len(offsets)), key=offsets.__getitem__):
-        if runs and offsets[member] - end <= _GAP:
+    reached = 0
+    for member in sorted(range(len(starts)), key=starts.__getitem__):
+        if runs and starts[member] - reached <= _GAP:
             runs[-1].append(member)
         else:
             runs.append([member])
-        end = max(end, offsets[member] + sizes[member])
+        reached = max(reached, ends[member])
     return runs

@@ -56,25 +56,6 @@ class LoaderStats:
         return min(1.0, self.waited / self.seconds) if self.seconds else 0.0
 
 
-@dataclass(slots=True)
-class Tally:
-    """The reading and decoding of a few records by one thread, counted without locks."""
-
-    records: int = 0
-    read_bytes: int = 0
-    read_seconds: float = 0.0
-    decoded_bytes: int = 0
-    decode_seconds: float = 0.0
-
-    def enter(self, read_seconds: float, read_bytes: int, decode_seconds: float, decoded_bytes: int) -> None:
-        """Enter the work on one record."""
-        self.records += 1
-        self.read_seconds += read_seconds
-        self.read_bytes += read_bytes
-        self.decode_seconds += decode_seconds
-        self.decoded_bytes += decoded_bytes
-
-
 @dataclass
 class Meter:
     """Adds up the work of all threads of a loader."""
@@ -112,11 +93,6 @@ class Meter:
         for name, (used, held) in filled.items():
             before = self._filled.get(name, (0, 0))
             self._filled[name] = before[0] + used, before[1] + held
-
-    def tally(self, tally: Tally) -> None:
-        """Enter what a thread has counted."""
-        self.add("read", tally.records, tally.read_bytes, tally.read_seconds)
-        self.add("decode", tally.records, tally.decoded_bytes, tally.decode_seconds)
 
     def stats(self) -> LoaderStats:
         """Return what was entered until now."""

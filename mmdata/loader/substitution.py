@@ -13,8 +13,6 @@ from itertools import islice
 
 from mmdata.errors import DatasetError, RecordError
 from mmdata.loader.example import Example
-from mmdata.loader.records import ShardedRecords
-from mmdata.loader.seat import Seat
 
 ATTEMPTS = 64
 """So many substitutes are tried; where all of them fail, the dataset is beyond use."""
@@ -48,35 +46,25 @@ class Slot:
     record: int
 
 
-Substitutes = Callable[[int], Iterator[tuple[int, int]]]
-"""Yields the shard and record of those that may stand in for the record of a position, the best first."""
+Place = tuple[int, int]
+"""A shard, and the number of a record in it."""
 
 
-def read_or_substitute(
-    records: ShardedRecords, substitutes: Substitutes, slot: Slot, seat: Seat
-) -> tuple[Example, Substitution | None]:
-    """Return the record of a slot, decoded for a seat; where it cannot be read, its substitute and the entry for the ledger.
+def substituted(
+    slot: Slot, key: str, error: RecordError, others: Iterator[Place], read: Callable[[int, int], Example]
+) -> tuple[Example, Substitution]:
+    """Return what stands in for the record of a slot, which could not be read, and the entry for the ledger.
 
-    Raises DatasetError where no substitute can be read either.
+    `others` are the places of those that may, the best first, and `read` reads one. Raises DatasetError where none can be read.
     """
-    try:
-        return records.read(slot.shard, slot.record, seat), None
-    except RecordError as error:
-        substitute = _substitute(records, substitutes, slot, seat, error)
-        name = records.name(slot.shard, slot.record)
-        lost = Substitution(**vars(slot), key=name, reason=error.reason, detail=error.detail, substitute=substitute.key)
-        return substitute, lost
-
-
-def _substitute(records: ShardedRecords, substitutes: Substitutes, slot: Slot, seat: Seat, error: RecordError) -> Example:
-    for shard, record in islice(substitutes(slot.position), ATTEMPTS):
+    for shard, record in islice(others, ATTEMPTS):
         try:
-            return records.read(shard, record, seat)
+            found = read(shard, record)
         except RecordError:
             continue
-    name = records.name(slot.shard, slot.record)
+        return found, Substitution(**vars(slot), key=key, reason=error.reason, detail=error.detail, substitute=found.key)
     raise DatasetError(
-        f"{name}: {error}; no substitute for it can be read either: see what is left of the dataset with `mmdata validate`"
+        f"{key}: {error}; no substitute for it can be read either: see what is left of the dataset with `mmdata validate`"
     ) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mmdata.dsp.mel import RATE
 from mmdata.errors import ConfigError
@@ -21,8 +21,7 @@ DRAWS = 5
 """Random numbers that decide a window: area, ratio, row, column, flip."""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A part of a picture, in its pixels, and whether it is shown mirrored."""
 
     top: int
@@ -98,7 +97,7 @@ class PictureView:
         """Return height and width of a random window; its ratio is drawn from those that have room, so no draw is in vain."""
         share = self.area[0] + draws[0] * (self.area[1] - self.area[0])
         widest, narrowest = width / (height * share), width * share / height
-        low, high = (math.log(min(max(ratio, narrowest), widest)) for ratio in self.ratio)
+        low, high = [math.log(min(max(ratio, narrowest), widest)) for ratio in self.ratio]
         ratio = math.exp(low + draws[1] * (high - low))
         pixels = share * height * width
         return min(height, round(math.sqrt(pixels / ratio))), min(width, round(math.sqrt(pixels * ratio)))

@@ -12,7 +12,8 @@ import torch
 
 from mmdata.dsp.mel import RATE
 from mmdata.loader import Batch, Loader, LoaderOptions, LogMelView, PictureView, ShardedRecords
-from mmdata.loader.batch import collate
+from mmdata.loader.collating import Collation
+from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.testing import assert_equal_after_restore, assert_equal_batches, stream
 from mmdata.record import Record
 from mmdata.train.config import TrainConfig
@@ -80,6 +81,12 @@ def test_pictures_differ_by_one_level_at_most(shared: Path) -> None:
         assert device.fields["image"].is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr]
 
 
+def test_pictures_resized_in_the_threads_are_equal(shared: Path) -> None:
+    """With `resize="threads"` the GPU has, bit for bit, the levels of the processor, in page-locked memory until the copy."""
+    for host, device in pairs(shared, replace(options(image=CROPS), resize="threads"), 12):
+        assert_equal_batches(host, device.to("cpu"))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_normalized_pictures_differ_by_one_level_at_most(shared: Path, dtype: str) -> None:
     """Normalized, the difference is that of one level, and of the dtype's own rounding."""
@@ -99,7 +106,9 @@ def test_spectrograms_are_those_of_the_processor(sounds: Path) -> None:
 def test_batches_are_made_in_page_locked_memory(shared: Path) -> None:
     """Columns are page-locked when they are made; what is not yet becomes so before the copy."""
     records = ShardedRecords(shared, options=options(image=CROPS), resize=False)
-    batch = collate([records.read(0, record) for record in range(3)], records.types, pin=True)
+    collation = Collation([records.read(0, record) for record in range(3)], records.types, memory=BatchMemory(pin=True))
+    collation.fill(0, 3)
+    batch = collation.batch()
     columns = [column for column in batch.fields.values() if isinstance(column, torch.Tensor)]
     assert all(column.is_pinned() for column in columns)
     assert all(part.is_pinned() for part in batch.pin_memory().tensors())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 import torch
 
 from mmdata.errors import ConfigError
-from mmdata.loader.batch import Batch, collate, widened
+from mmdata.loader import Loader, LoaderOptions, pipeline
+from mmdata.loader.batch import Batch, widened
+from mmdata.loader.collating import collate
 from mmdata.loader.example import Example
 from mmdata.loader.records import ShardedRecords
+from mmdata.loader.testing import assert_equal_batches, stream
 from mmdata.schema import FieldType
 
 
@@ -120,3 +124,14 @@ def test_a_batch_moves_as_a_whole(shared: Path) -> None:
     assert len(moved.tensors()) == 5 + 4 + 2
     assert (moved.keys, moved.fields["text"], moved.metadata) == (batch.keys, batch.fields["text"], batch.metadata)
     assert {tensor.device.type for tensor in batch.tensors()} == {"cpu"}
+
+
+def test_a_batch_that_many_threads_fill_is_the_same(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the parts are in which a batch is filled, its values are those of one that is filled at once."""
+    options = LoaderOptions(threads=3)
+    with Loader(shared, batch_size=12, options=options) as loader:
+        expected = list(islice(stream(loader), 6))
+    monkeypatch.setattr(pipeline, "_BYTES_A_TASK", 1)
+    with Loader(shared, batch_size=12, options=options) as loader:
+        for one, other in zip(expected, islice(stream(loader), 6), strict=True):
+            assert_equal_batches(one, other)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from mmdata.errors import ConfigError
 from mmdata.loader.options import Last, LoaderOptions, Ranks
-from mmdata.loader.order import Order
-from mmdata.loader.schedule import ByCount, Place, Schedule, StepSampler
+from mmdata.loader.order import Order, RecordOrder
+from mmdata.loader.schedule import START, ByCount, Place, Schedule, Step, StepSampler
 
 COUNTS = [5, 7, 3, 8, 1, 6, 7]
 
@@ -137,3 +140,40 @@ def test_ranks_of_one_machine_share_its_cores() -> None:
     assert LoaderOptions(threads=3).thread_count({"LOCAL_WORLD_SIZE": "8"}) == 3
     assert LoaderOptions().thread_count({"LOCAL_WORLD_SIZE": "100000"}) == 1
     assert 1 <= LoaderOptions().thread_count({}) <= 16
+
+
+@pytest.mark.parametrize("batch_size", [1, 12, 37])
+def test_steps_that_are_looked_up_together_are_those_looked_up_alone(batch_size: int) -> None:
+    """Going on through the epochs gives each step's rows, and names the step that follows."""
+    two = schedule(batch_size, 0, 1, last="pad")
+    place = Place(0, 1, batch_size) if batch_size < 37 else Place(0, 0, 0)
+    for rows, following in islice(two.onward(place), 100):
+        alone = two.rows(place)
+        assert rows.place == place
+        for name in ("positions", "shards", "records", "padding"):
+            assert getattr(rows, name).tolist() == getattr(alone, name).tolist()
+        assert following == two.after(place)
+        place = following
+    assert place.epoch >= 2
+
+
+@dataclass(frozen=True)
+class ByCountUpTo(ByCount):
+    """Steps that cannot be cut from a position on."""
+
+    end: int = 24
+
+    def step(self, order: RecordOrder, epoch: int, start: int) -> Step | None:
+        """Return the step, or raise ConfigError."""
+        if start >= self.end:
+            raise ConfigError(f"no step at {start}")
+        return super().step(order, epoch, start)
+
+
+def test_a_step_that_cannot_be_cut_takes_no_earlier_one_with_it() -> None:
+    """Those before it, whose following step is known, come out first; then the error."""
+    steps = Schedule(Order(COUNTS, 3, window=2), ByCountUpTo(6)).onward(START)
+    found = [next(steps)[0].place.position for _ in range(3)]
+    assert found == [0, 6, 12]
+    with pytest.raises(ConfigError, match="no step at 24"):
+        next(steps)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from threading import Thread
 
+import torch
+
 from mmdata.loader import ShardedRecords
-from mmdata.loader.scratch import Scratch
+from mmdata.loader.scratch import BatchMemory, Scratch
 
 
 def test_memory_is_used_again_once_it_is_unseen() -> None:
@@ -54,3 +57,36 @@ def test_undecoded_records_keep_their_content(shared: Path) -> None:
         alone = {extension: bytes(payload) for extension, payload in records.payloads(index).payloads.items()}
         assert {extension: bytes(payload) for extension, payload in raw.payloads.items()} == alone
         assert alone["txt"].decode() == records[index].fields["text"]
+
+
+def test_a_huge_block_is_not_kept() -> None:
+    """What is larger than the limit is given, and given up again; what is smaller is kept beside it."""
+    scratch = Scratch(largest=1 << 16)
+    scratch.take(8)[:] = b"kept...."
+    scratch.take(1 << 17)[:] = bytes(1 << 17)
+    assert scratch.take(8) == b"kept...."
+    assert len(scratch.take(1 << 17)) == 1 << 17
+    assert len(scratch._blocks) == 1
+
+
+def test_a_pickled_copy_begins_anew() -> None:
+    """Memory stays behind, settings go along."""
+    scratch = Scratch(3, 1000, 1)
+    scratch.take(8)
+    copy = pickle.loads(pickle.dumps(scratch))
+    assert copy.__reduce__() == scratch.__reduce__()
+    assert not copy._blocks
+
+
+def test_columns_use_the_memory_of_columns_that_are_gone() -> None:
+    """A tensor, or a view of it, keeps its memory; of one that is gone another one is made, also of another type and size."""
+    memory = BatchMemory(4)
+    first = memory.empty((2, 3, 5), torch.float32)
+    place, row = first.data_ptr(), first.fill_(7.0)[1]
+    del first
+    second = memory.empty((100,), torch.uint8).fill_(1)
+    assert second.data_ptr() != place
+    assert torch.equal(row, torch.full((3, 5), 7.0))
+    del row
+    assert memory.empty((20,), torch.int64).data_ptr() == place
+    assert memory.empty((0, 5), torch.int64).shape == (0, 5)

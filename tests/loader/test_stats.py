@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.loader import Loader, LoaderOptions
-from mmdata.loader.stats import STAGES, Meter, StageStats, Tally
+from mmdata.loader.stats import STAGES, Meter, StageStats
 from mmdata.loader.testing import stream
 
 
@@ -53,17 +54,16 @@ def test_a_loader_that_was_not_asked_has_done_nothing(shared: Path) -> None:
     assert StageStats().records_per_second == 0
 
 
-def test_tallies_add_up() -> None:
-    """What threads counted without locks is entered as a whole."""
-    meter, tally = Meter(), Tally()
-    tally.enter(0.5, 100, 1.5, 400)
-    tally.enter(0.5, 50, 0.5, 200)
-    meter.tally(tally)
-    meter.tally(tally)
+def test_the_work_of_all_threads_adds_up() -> None:
+    """Records, bytes and seconds of a stage are sums; another stage is left alone."""
+    meter = Meter()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: meter.add("read", 2, 150, 0.5), range(100)))
+    meter.add("decode", 2, 600, 0.5)
     stages = meter.stats().stages
-    assert stages["read"] == StageStats(4, 300, 2.0)
-    assert stages["decode"] == StageStats(4, 1200, 4.0)
-    assert stages["read"].records_per_second == pytest.approx(2.0)
+    assert stages["read"] == StageStats(200, 15_000, 50.0)
+    assert stages["decode"] == StageStats(2, 600, 0.5)
+    assert stages["decode"].records_per_second == pytest.approx(4.0)
 
 
 def test_bytes_of_a_batch_are_those_of_its_tensors(shared: Path) -> None:

@@ -21,13 +21,14 @@ from mmdata.dsp.mel import RATE
 from mmdata.errors import ConfigError
 from mmdata.formats import Format
 from mmdata.loader import ByCount, Loader, LoaderOptions, LogMelView, Order, PictureView, Schedule, ShardedRecords, StepSampler
-from mmdata.loader.batch import Batch, collate
+from mmdata.loader.batch import Batch
+from mmdata.loader.collating import collate
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.log_mel import LogMel
 from mmdata.loader.pictures import Cut, PictureDecoder, reduction
 from mmdata.loader.resizing import resized
-from mmdata.loader.seat import Seat
+from mmdata.loader.seat import Seats
 from mmdata.loader.testing import assert_equal_after_restore, assert_equal_batches, stream
 from mmdata.loader.views import DRAWS, Window
 from mmdata.record import Record
@@ -161,8 +162,8 @@ def test_resizing_alone_and_in_batches_gives_the_same_levels(height: int, width:
     """What a decoding thread makes of a picture is what the device makes of its cut, to one level."""
     payload = memoryview(photo(height, width))
     view = PictureView((64, 48), crop="random", flip=flip)
-    types, seat = {"image": FieldType("image", shape=(None, None, 3))}, Seat(seed=3, epoch=5)
-    alone, cut = (PictureDecoder("image", view, "jpg", resize=resize)(payload, "key", seat) for resize in (True, False))
+    types, seats = {"image": FieldType("image", shape=(None, None, 3))}, Seats(seed=3, epoch=5)
+    alone, cut = (PictureDecoder("image", view, "jpg", resize=resize)(payload, "key", seats, 0) for resize in (True, False))
     assert isinstance(cut, Cut)
     assert cut.flipped == (flip == 1.0)
     batch = Finish(types, {"image": view})(collate([Example("key", {"image": cut}, {})], types))
@@ -179,12 +180,18 @@ def test_no_more_is_decoded_than_is_shown(side: int, factor: int) -> None:
     if side < 1000:
         payload = photo(side, side)
         view = PictureView((64, 64), crop="none")
-        cut = PictureDecoder("image", view, "jpg", resize=False)(memoryview(payload), "key", Seat())
+        cut = PictureDecoder("image", view, "jpg", resize=False)(memoryview(payload), "key", Seats(), 0)
         assert isinstance(cut, Cut)
         assert cut.pixels.shape[0] == -(-side // factor)
         whole = simplejpeg.decode_jpeg(payload, "RGB").astype(np.float32)
         shrunk = whole[: side // factor * factor, : side // factor * factor].reshape(side // factor, factor, -1, factor, 3)
         assert np.abs(shrunk.mean(axis=(1, 3)) - cut.pixels[: side // factor, : side // factor]).max() < 8
+
+
+def test_where_pictures_are_resized_is_checked() -> None:
+    """Anything but the two places is a ConfigError."""
+    with pytest.raises(ConfigError, match="resize is 'device' or 'threads', not 'gpu'"):
+        LoaderOptions(resize="gpu")  # type: ignore[arg-type]
 
 
 def test_pictures_of_a_view_have_one_size_and_no_padding(shared: Path) -> None:
