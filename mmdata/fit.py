@@ -106,7 +106,7 @@ class Fitting:
                 if not any(self.folder.artifacts / file in damaged for file in files):
                     self._mark(number, {file: promised[file] for file in files}, is_learned_here=False)
                 elif self.changes.mode is Mode.UPDATE:
-                    hint = "build without --update first, which repairs it"
+                    hint = "put it back from a copy, or build without --update while the corpus is as it was, which repairs it"
                     raise DatasetError(f"{self.folder.artifacts / files[0]}: is damaged or missing; {hint}")
 
     def forget(self) -> None:

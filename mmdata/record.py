@@ -101,3 +101,8 @@ class Reject:
         if is_memory_error(error):
             return cls("error", "memory exhausted", f"{who} took more than limits.memory allows")
         return cls("error", f"{who} raised {type(error).__name__}", _ADDRESS.sub("0x…", str(error))[:LONGEST_DETAIL])
+
+
+def printable(text: str) -> str:
+    """Return a text of an error or a reject as UTF-8 can hold it: a lone surrogate is shown by its number."""
+    return text.encode("utf-8", "backslashreplace").decode()

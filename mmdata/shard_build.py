@@ -180,7 +180,9 @@ class ShardBuild:
         index = done.index.numbered({row.source_key: row.row for row in task.rows})
         placed = self.folder.place(done, shard, is_there=is_there)
         self._moved(digest, Finished(index, placed.index_file, placed.tar))
-        if index is not done.index:
+        if self.changes.mode is not Mode.REPAIR:
+            # The numbers of rows may be others now. And where no dataset.json vouches for the file, what is damaged of it may be
+            # such that the index says the same.
             self.folder.write_index(self.done[digest])
 
     def _moved(self, digest: str, now: Finished) -> None:

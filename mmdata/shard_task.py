@@ -24,7 +24,7 @@ from mmdata.ingest import Ingest, Ingested
 from mmdata.pipeline import Pipeline
 from mmdata.plan import PlannedRow, RowReject, Task
 from mmdata.recipe import Recipe
-from mmdata.record import LONGEST_DETAIL, Record, Reject
+from mmdata.record import LONGEST_DETAIL, Record, Reject, printable
 from mmdata.shards.index import ShardInfo, ShardReject, index_schema, write_index
 from mmdata.shards.tar import TarWriter
 from mmdata.stages.base import Stage
@@ -191,7 +191,7 @@ class ShardJob:
         kept = not self.runner.recipe.conceals
         digest, files = (planned.digest, ingested.files if ingested else {}) if kept else ("", {})
         for one in rejects:
-            why = one.reject.kind, one.stage, one.reject.reason, one.reject.detail[:LONGEST_DETAIL]
+            why = one.reject.kind, one.stage, printable(one.reject.reason), printable(one.reject.detail)[:LONGEST_DETAIL]
             shard.rejects.append(ShardReject(planned.source_key, digest, files, one.key, *why))
 
     def _written(

@@ -17,7 +17,7 @@ from mmdata.errors import TooManyRejectsError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.fit import Fitted
 from mmdata.plan import Plan, RowReject
-from mmdata.record import LONGEST_DETAIL, Reject
+from mmdata.record import LONGEST_DETAIL, Reject, printable
 from mmdata.shards.index import ShardIndex, parquet_bytes
 from mmdata.stages.base import FitStage
 from mmdata.versions import versions
@@ -41,12 +41,8 @@ def rejects_table(rejects: Iterable[RowReject]) -> pa.Table:
         | {"kind": one.reject.kind, "reason": one.reject.reason, "detail": one.reject.detail[:LONGEST_DETAIL]}
         for one in rejects
     ]
-    return pa.Table.from_pylist([{name: _printable(value) for name, value in row.items()} for row in rows], schema=REJECTS_SCHEMA)
-
-
-def _printable(value: object) -> object:
-    """Parquet holds UTF-8 only; what came as a lone surrogate is shown by its number."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    lines = [{name: printable(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows]
+    return pa.Table.from_pylist(lines, schema=REJECTS_SCHEMA)
 
 
 @dataclass(frozen=True)

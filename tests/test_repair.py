@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -250,6 +251,19 @@ def test_a_file_that_took_too_much_memory_is_none_that_changed(tmp_path: Path) -
     (corpus.folder / "0.png").write_bytes((corpus.folder / "5.png").read_bytes())
     corpus.build(tmp_path / "out", update=True)
     assert [(one["key"], one["kind"]) for one in mmdata.open(tmp_path / "out").rejects()] == [("row/005", "duplicate")]
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_an_index_for_which_nothing_vouches_is_written_as_it_should_be(own: tuple[Corpus, Path], *, update: bool) -> None:
+    """Damage that changes nothing of what an index says is found where dataset.json is lost as well."""
+    corpus, out = own
+    before = contents(out)
+    (out / "dataset.json").unlink()
+    path = out / "index/train-000001.parquet"
+    pq.write_table(pq.read_table(path), path, compression="none")
+    assert ShardIndex.read(path).is_whole
+    corpus.build(out, update=update)
+    assert contents(out) == before
 
 
 def interrupted(corpus: Corpus, out: Path, monkeypatch: pytest.MonkeyPatch, *, update: bool = False) -> None:

@@ -122,6 +122,7 @@ def _hold_the_gil() -> None:
 DEEDS: dict[str, Callable[[], Any]] = {
     "raise": lambda: _raise(ValueError(f"it holds {object()!r}")),
     "raise RecordError": lambda: _raise(RecordError("text is unwanted", "by the stage")),
+    "raise with half a character": lambda: _raise(ValueError("it holds \ud800")),
     "recurse": _recurse,
     "panic": lambda: _raise(Panic("index out of bounds")),
     "return nothing": lambda: None,

@@ -24,6 +24,7 @@ DIED, SLOW, EXHAUSTED = "worker process died", "took longer than limits.seconds"
 EXPECTED = {
     "raise": ("stage raised ValueError", "it holds <object object at 0x…>"),
     "raise RecordError": ("text is unwanted", "by the stage"),
+    "raise with half a character": ("stage raised ValueError", "it holds \\ud800"),
     "recurse": ("stage raised RecursionError", "maximum recursion depth exceeded"),
     "panic": ("stage raised Panic", "index out of bounds"),
     "return nothing": ("stage raised TypeError", "apply returned NoneType, which is not a value"),
