@@ -192,7 +192,7 @@ class _Build:
                 fitting.keep(standing.artifacts, standing.damaged)
             if folder.has_failed():
                 fitting.forget()
-            fitted = fitting(self._phase)
+            fitted = self._fitted(fitting)
             shards = ShardBuild(fitted, fitted.plan.codec(fitted.stages), folder, raw, hashes, stock, _tars(standing))
             if standing.is_strict:
                 shards.refuse_strays()
@@ -202,6 +202,13 @@ class _Build:
             indexes = shards.run(engine, self._phase("build", self.plan.rows))
         self._close(standing, fitted, shards, indexes)
         return None if known is None else self._changes(known, shards, standing)
+
+    def _fitted(self, fitting: Fitting) -> Fitted:
+        try:
+            return fitting(self._phase)
+        except TooManyRejectsError:
+            self.folder.mark_failed()
+            raise
 
     def _close(self, standing: Standing, fitted: Fitted, shards: ShardBuild, indexes: Mapping[str, Sequence[ShardIndex]]) -> None:
         """Account for every row, and write `rejects.parquet` and `dataset.json`."""
