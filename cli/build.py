@@ -137,8 +137,8 @@ def built_text(outcome: Outcome) -> str:
 
 def _changes_text(changes: Changes) -> str:
     rows = (
-        f"{changes.rows_added:,} added, {changes.rows_changed:,} changed, {changes.rows_removed:,} removed, "
-        f"{changes.rows_kept:,} kept"
+        f"{changes.rows_added:,} added + {changes.rows_changed:,} changed + {changes.rows_made_anew:,} made anew + "
+        f"{changes.rows_kept:,} kept + {changes.rows_turned_away:,} turned away in the listing; {changes.rows_removed:,} removed"
     )
     repaired = f"\n  repaired: {', '.join(changes.repaired)}" if changes.repaired else ""
     return f"\n  rows: {rows}; shards: {changes.shards_rebuilt:,} rebuilt, {changes.shards_kept:,} kept{repaired}"

@@ -194,7 +194,7 @@ class _Build:
                 fitting.keep(standing.artifacts, standing.damaged)
             if folder.has_failed():
                 fitting.forget()
-            fitted = fitting(self._phase)
+            fitted = self._fitted(fitting)
             shards = ShardBuild(fitted, fitted.plan.codec(fitted.stages), folder, raw, hashes, stock, _tars(standing))
             if standing.is_strict:
                 shards.refuse_strays()
@@ -205,6 +205,13 @@ class _Build:
         shards.refuse_changed(fitting.seen)
         self._close(standing, fitted, shards, indexes)
         return None if known is None else self._changes(known, shards, standing)
+
+    def _fitted(self, fitting: Fitting) -> Fitted:
+        try:
+            return fitting(self._phase)
+        except TooManyRejectsError:
+            self.folder.mark_failed()
+            raise
 
     def _close(self, standing: Standing, fitted: Fitted, shards: ShardBuild, indexes: Mapping[str, Sequence[ShardIndex]]) -> None:
         """Account for every row, and write `rejects.parquet` and `dataset.json`."""
@@ -255,14 +262,17 @@ class _Build:
         made = {row.source_key: place in task.earlier for task in shards.pending for place, row in enumerate(task.task.rows)}
         is_repair = standing.mode is Mode.REPAIR
         added = 0 if is_repair else len(planned - known)
-        changed = 0 if is_repair else sum(not is_copied and key in known for key, is_copied in made.items())
+        anew = set() if is_repair else {key for key, is_copied in made.items() if not is_copied and key in known}
+        changed = len(anew & shards.changed)
         rebuilt = sum(shards.done[task.digest].tar is not None for task in shards.pending)
         total = sum(one.tar is not None for one in shards.done.values())
         return Changes(
             rows_added=added,
             rows_changed=changed,
+            rows_made_anew=len(anew) - changed,
             rows_removed=0 if is_repair else len(known - planned - {reject.key for reject in self.plan.rejects}),
-            rows_kept=len(planned) - added - changed,
+            rows_kept=len(planned) - added - len(anew),
+            rows_turned_away=len(self.plan.rejects),
             shards_rebuilt=rebuilt,
             shards_kept=total - rebuilt,
             repaired=tuple(path.relative_to(self.folder.out).as_posix() for path in standing.damaged),

@@ -67,14 +67,18 @@ class RawChanges:
 class Changes:
     """What an update or a repair did: rows by what became of them, shards by whether they were made, and the files repaired.
 
-    A row is changed where it, its files, or what stages decide about it beside all others differs; it is kept where what the
-    folder held of it was taken as it was.
+    Rows added, changed, made anew, kept and turned away (in the listing, as for a key that is not unique) are all rows there are.
+    A row is changed where it, its files, or what stages decide about it beside all others differs. It is made anew where it is as
+    it was, as far as the folder tells, but what the folder held of it could not be taken: it failed, or no digest of it may be
+    kept. It is kept where what the folder held of it was taken as it was.
     """
 
     rows_added: int
     rows_changed: int
+    rows_made_anew: int
     rows_removed: int
     rows_kept: int
+    rows_turned_away: int
     shards_rebuilt: int
     shards_kept: int
     repaired: tuple[str, ...] = ()

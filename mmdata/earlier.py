@@ -33,6 +33,10 @@ class HeldRow:
         """Whether the row would be made of the same again, and that is known."""
         return bool(self.digest) and self.digest == planned.digest and not self.changed(files)
 
+    def differs(self, planned: PlannedRow, files: FileDigests) -> bool:
+        """Whether the row is known to be made of something else now. Of no files, only the row as it is listed is compared."""
+        return bool(self.digest) and (self.digest != planned.digest or bool(self.changed(files, if_known=True)))
+
     def changed(self, files: FileDigests, *, if_known: bool = False) -> list[str]:
         """Return the names of the files that hold something else now, or may: of what is concealed nothing is known."""
         same = ("",) if if_known else ()

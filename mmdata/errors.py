@@ -16,6 +16,10 @@ class RecipeError(MmdataError):
     """The recipe cannot be carried out as written: unknown stage, wrong option, fields that do not fit."""
 
 
+class NothingToLearnError(RecipeError):
+    """No record came to a stage that learns from the corpus. Where rows were turned away before it, the build says why."""
+
+
 class SourceError(MmdataError):
     """The raw corpus as a whole cannot be listed: missing manifest, unreadable folder, absent column."""
 

@@ -19,12 +19,13 @@ import pyarrow as pa
 from mmdata.changes import Mode, RawChanges
 from mmdata.differences import differences, refusal
 from mmdata.engines.base import Engine, Tick
-from mmdata.errors import DatasetError
+from mmdata.errors import DatasetError, NothingToLearnError, TooManyRejectsError
 from mmdata.files import canonical_json, digest_of_json, publish
 from mmdata.folder import BuildFolder
 from mmdata.observations import counts, flat
 from mmdata.observing import EARLIER, FitJob, Observer
 from mmdata.plan import Plan, PlannedRow
+from mmdata.reasons import ADVICE, Reason, grouped, told
 from mmdata.recipe import Recipe
 from mmdata.shard_task import RowRunner
 from mmdata.shards.index import parquet_bytes
@@ -82,7 +83,7 @@ class Fitting:
                 files = self._learned(number, stage)
                 if files is None:
                     observer = self._observer(plan, number, stages, start)
-                    files = stage.reduce(observer.table())
+                    files = self._reduced(number, stage, observer)
                     self.seen.append(observer.files())
                     self._mark(number, self._publish(number, files), is_learned_here=True)
                 stages[number] = stage.fitted(files)
@@ -135,6 +136,17 @@ class Fitting:
         if given and (lines := differences(held, self._named(number, given), "artifacts")):
             raise DatasetError(refusal(self.folder.out, lines))
         return files
+
+    def _reduced(self, number: int, stage: FitStage, observer: Observer) -> dict[str, bytes]:
+        """Let a stage learn. Raises TooManyRejectsError, with the reasons, where no row is left that it could learn from."""
+        try:
+            return stage.reduce(observer.table())
+        except NothingToLearnError as error:
+            in_listing = (Reason(reject) for reject in self.plan.rejects)
+            if not (reasons := grouped([*in_listing, *observer.reasons()])):
+                raise
+            shutil.rmtree(self._work(number))  # every row is tried anew
+            raise TooManyRejectsError(f"{error}, as rows were rejected before it.\n{told(reasons)}\n{ADVICE}.") from error
 
     def _observer(self, plan: Plan, number: int, stages: Sequence[Stage], start: Start) -> Observer:
         stage = stages[number]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,10 +16,11 @@ from mmdata.changes import Mode, RawChanges
 from mmdata.engines.base import Casualties, Engine, Tick, Watch
 from mmdata.files import digest_of_json, look_anew, publish, publishing
 from mmdata.observations import Seen, Sight, nested, retyped
-from mmdata.plan import PlannedRow
+from mmdata.plan import PlannedRow, RowReject
 from mmdata.raw import FileDigests
-from mmdata.record import Record
-from mmdata.shard_task import RowRunner
+from mmdata.reasons import Reason, grouped
+from mmdata.record import LONGEST_DETAIL, Record, Reject
+from mmdata.shard_task import RowRunner, lost
 from mmdata.shards.index import parquet_bytes
 from mmdata.stages.base import FitStage, JudgingStage
 
@@ -57,19 +59,25 @@ class FitJob:
         """Write what the stage observes in these rows, and what their files held."""
         self.runner.open()
         sights: list[Sight] = []
-        table = self.stage.observe(self._records(task.rows, sights, watch, casualties))
+        rejects: list[RowReject] = []
+        table = self.stage.observe(self._records(task.rows, sights, rejects, watch, casualties))
         if isinstance(self.stage, JudgingStage):
             publish(self.folder / f"{task.name}.parquet", parquet_bytes(nested(sights, table)))
             return
-        publish(_files(self.folder, task), json.dumps({sight.digest: sight.files for sight in sights}).encode())
+        files = {sight.digest: sight.files for sight in sights}
+        publish(_beside(self.folder, task), json.dumps({"files": files, "rejects": _listed(rejects)}).encode())
         with publishing(_observed(self.folder, task)) as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
 
-    def _records(self, rows: Iterable[PlannedRow], sights: list[Sight], watch: Watch, casualties: Casualties) -> Iterator[Record]:
+    def _records(
+        self, rows: Iterable[PlannedRow], sights: list[Sight], rejects: list[RowReject], watch: Watch, casualties: Casualties
+    ) -> Iterator[Record]:
         """Yield the records to learn from. A casualty gives none; where it matters, the build meets it again and rejects it."""
         for position, planned in enumerate(rows):
             watch.begin(position)
             casualty = casualties.get(position)
+            if casualty is not None:
+                rejects.append(lost(planned, casualty))
             if casualty is not None and casualty.stage == "source":
                 sights.append(Sight(planned.digest, {}, 0, failed=True))
             else:
@@ -83,6 +91,7 @@ class FitJob:
                         yield result
                     else:
                         failed = failed or result.reject.kind == "error"
+                        rejects.append(result)
                 sights.append(Sight(planned.digest, ingested.files, records, failed))
             watch.end(rejected=False)
 
@@ -91,8 +100,17 @@ def _observed(folder: Path, task: FitTask) -> Path:
     return folder / f"{task.name}.arrow"
 
 
-def _files(folder: Path, task: FitTask) -> Path:
-    return folder / f"{task.name}.files.json"
+def _beside(folder: Path, task: FitTask) -> Path:
+    """Where a task writes what its files held, and why rows of it gave nothing to learn from."""
+    return folder / f"{task.name}.rows.json"
+
+
+def _listed(rejects: Iterable[RowReject]) -> list[list[Any]]:
+    """Return rejects as JSON, grouped. Rows stand there by their keys: their numbers change with the rows before."""
+    groups = ((one.count, one.first.key, one.first.stage, one.first.reject) for one in grouped(map(Reason, rejects)))
+    return [
+        [count, key, stage, reject.kind, reject.reason, reject.detail[:LONGEST_DETAIL]] for count, key, stage, reject in groups
+    ]
 
 
 @dataclass(frozen=True)
@@ -121,14 +139,23 @@ class Observer:
         """Return what the files of the rows held when `table` saw them: JSON text by the row's key in the source."""
         seen: dict[str, str] = {}
         for task in _tasks(self.rows):
-            held = json.loads(_files(self.job.folder, task).read_bytes())
+            held = json.loads(_beside(self.job.folder, task).read_bytes())["files"]
             seen |= {row.source_key: json.dumps(held[row.digest]) for row in task.rows}
         return seen
 
+    def reasons(self) -> list[Reason]:
+        """Return why rows gave nothing to the table that was returned."""
+        numbers = {row.source_key: row.row for row in self.rows}
+        return [
+            Reason(RowReject(numbers[key], key, stage, Reject(*reject)), count)
+            for task in _tasks(self.rows)
+            for count, key, stage, *reject in json.loads(_beside(self.job.folder, task).read_bytes())["rejects"]
+        ]
+
     def _is_done(self, task: FitTask) -> bool:
-        if not _observed(self.job.folder, task).exists():
+        if not _observed(self.job.folder, task).exists() or not _beside(self.job.folder, task).exists():
             return False
-        held = json.loads(_files(self.job.folder, task).read_bytes())
+        held = json.loads(_beside(self.job.folder, task).read_bytes())["files"]
 
         def compare(row: PlannedRow, files: FileDigests) -> list[str]:
             return [name for name, sha256 in held.get(row.digest, {}).items() if files.get(name) != sha256]

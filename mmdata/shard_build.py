@@ -43,6 +43,8 @@ class ShardBuild:
     pending: list[ShardTask] = field(default_factory=list)
     done: dict[str, Finished] = field(default_factory=dict)
     """Where the files of each finished task lie, by its digest."""
+    changed: set[str] = field(default_factory=set)
+    """The pending rows that are known to differ from what the folder held of them, by their keys in the source."""
     _at: dict[Path, str] = field(default_factory=dict)
     """Which finished task's tar lies at a place, by its digest."""
 
@@ -74,9 +76,7 @@ class ShardBuild:
         others = [one for one in self.stock.shards if id(one) not in chosen]
         if self.changes.mode is not Mode.REPAIR:
             others = [self.folder.retire(one) for one in others]
-        is_there = [one for one in others if one.tar is not None or not one.index.info.records]
-        sources = [one for one in is_there if self.made_by.made(one.index.info)]
-        self.pending = self._with_earlier(pending, sources)
+        self.pending = self._with_earlier(pending, others)
 
     def refuse_strays(self) -> None:
         """Raise DatasetError where a shard that is there is none of the plan's."""
@@ -100,12 +100,15 @@ class ShardBuild:
 
         return not self.changes.rows([row for row in task.rows if row.source_key in one.rows], compare)
 
-    def _with_earlier(self, tasks: Sequence[Task], sources: Sequence[Finished]) -> list[ShardTask]:
+    def _with_earlier(self, tasks: Sequence[Task], others: Sequence[Finished]) -> list[ShardTask]:
         """Find the rows that earlier shards hold as they would be now. One that failed is tried anew."""
+        is_there = [one for one in others if one.tar is not None or not one.index.info.records]
+        sources = [one for one in is_there if self.made_by.made(one.index.info)]
         rows = [row for task in tasks for row in task.rows]
         is_compared = bool(sources) and self.changes.mode is not Mode.REPAIR
         files = self.changes.files_of(rows) if is_compared else [{}] * len(rows)
         wanted = {row.source_key: (row, held) for row, held in zip(rows, files, strict=True)}
+        self.changed = _changed(wanted, others)
         found: dict[str, EarlierRow] = {}
         for source in sources:
             for key, held in source.rows.items():
@@ -208,3 +211,13 @@ class ShardBuild:
             f"{self.folder.out / shard}.tar: is damaged, and does not come out the same again. Put the raw files back as they "
             f"were, or take them over with --update{why}"
         )
+
+
+def _changed(wanted: Mapping[str, tuple[PlannedRow, FileDigests]], shards: Iterable[Finished]) -> set[str]:
+    """Return which rows some shards hold, and each of them differs from what is wanted."""
+    same, other = set[str](), set[str]()
+    for shard in shards:
+        for key, held in shard.rows.items():
+            if key in wanted:
+                (other if held.differs(*wanted[key]) else same).add(key)
+    return other - same

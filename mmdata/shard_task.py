@@ -83,7 +83,7 @@ def _nothing(planned: PlannedRow) -> RowReject:
     return RowReject(planned.row, planned.source_key, "codec", Reject("filtered", "row gave no record"))
 
 
-def _lost(planned: PlannedRow, casualty: Casualty) -> RowReject:
+def lost(planned: PlannedRow, casualty: Casualty) -> RowReject:
     """The reject of a row that no worker survives."""
     return RowReject(planned.row, planned.source_key, casualty.stage, casualty.reject)
 
@@ -183,7 +183,7 @@ class ShardJob:
         ingested = None if casualty is not None and casualty.stage == "source" else self.runner.read(planned)
         if casualty is not None or ingested is None:
             assert casualty is not None
-            rejects = [_lost(planned, casualty)]
+            rejects = [lost(planned, casualty)]
         else:
             results = list(self._written(shard, planned, self.runner.run(planned, ingested, watch), watch))
             rejects = [result for result in results if result is not None] if results else [_nothing(planned)]

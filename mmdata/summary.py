@@ -17,6 +17,7 @@ from mmdata.errors import TooManyRejectsError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.fit import Fitted
 from mmdata.plan import Plan, RowReject
+from mmdata.reasons import ADVICE, Reason, grouped, told
 from mmdata.record import LONGEST_DETAIL, Reject, printable
 from mmdata.shards.index import ShardIndex, parquet_bytes
 from mmdata.stages.base import FitStage
@@ -99,23 +100,11 @@ class Account:
         if failed > allowed:
             raise TooManyRejectsError(
                 f"{failed} of {self.plan.rows} rows were rejected as errors; max_rejects allows {allowed}.\n"
-                f"{self._reasons(errors)}\nMend these files and run the build again, which tries their rows anew; or raise the "
-                "limit (--set max_rejects=20%). A changed manifest is taken over with --update."
+                f"{_reasons(errors)}\n{ADVICE}; or raise the limit (--set max_rejects=20%). A changed manifest is taken over "
+                "with --update."
             )
         if not self.rows_written:
-            raise TooManyRejectsError(f"none of {self.plan.rows} rows gave a record.\n{self._reasons(self.rejects)}")
-
-    @staticmethod
-    def _reasons(rejects: pa.Table) -> str:
-        """Return the reasons, most frequent first, each with its first row."""
-        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for reject in rejects.to_pylist():
-            groups.setdefault((reject["stage"], reject["reason"]), []).append(reject)
-        often = sorted(groups.items(), key=lambda group: -len(group[1]))[:10]
-        return "\n".join(
-            f"  {len(found):>8}  {stage}: {reason}; such as row {found[0]['row']} {found[0]['key']!r}: {found[0]['detail'][:120]}"
-            for (stage, reason), found in often
-        )
+            raise TooManyRejectsError(f"none of {self.plan.rows} rows gave a record.\n{_reasons(self.rejects)}")
 
     def counts(self) -> dict[str, Any]:
         """Return the counts that `dataset.json` holds."""
@@ -156,6 +145,15 @@ class Account:
             }
             for name, values in columns.items()
         }
+
+
+def _reasons(rejects: pa.Table) -> str:
+    """Return the reasons of rejects in row order, as text."""
+    found = (
+        RowReject(one["row"], one["key"], one["stage"], Reject(one["kind"], one["reason"], one["detail"]))
+        for one in rejects.to_pylist()
+    )
+    return told(grouped(map(Reason, found)))
 
 
 def rejects_file(account: Account) -> bytes:

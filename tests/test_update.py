@@ -14,6 +14,7 @@ import pytest
 import mmdata
 from mmdata.builder import Outcome
 from mmdata.changes import Changes
+from mmdata.cli.build import built_text
 from mmdata.errors import DatasetError, RecipeError
 from mmdata.shards.index import ShardIndex
 from mmdata.values import Audio
@@ -127,8 +128,35 @@ def test_an_update_without_changes_touches_nothing(tmp_path: Path) -> None:
     corpus, out = Corpus.make(tmp_path / "corpus", 24), tmp_path / "out"
     corpus.build(out)
     before = stamps(out)
-    assert changes_of(corpus.build(out, update=True)) == Changes(0, 0, 0, 24, 0, len(mmdata.open(out).shards))
+    assert changes_of(corpus.build(out, update=True)) == Changes(
+        rows_added=0,
+        rows_changed=0,
+        rows_made_anew=0,
+        rows_removed=0,
+        rows_kept=24,
+        rows_turned_away=0,
+        shards_rebuilt=0,
+        shards_kept=len(mmdata.open(out).shards),
+    )
     assert stamps(out) == before
+
+
+def test_a_row_tried_again_is_not_counted_as_changed(tmp_path: Path) -> None:
+    """Rows that failed and are as they were are counted apart, and with the rows turned away in the listing the sum is whole."""
+    corpus, out = Corpus.make(tmp_path / "corpus", 12, split={}, shards={"rows": 100}), tmp_path / "out"
+    for number in (2, 5, 8):
+        (corpus.folder / f"{number}.png").write_bytes(b"no picture")
+    corpus.rows.append(dict(corpus.rows[0]))
+    corpus.build(out)
+    (corpus.folder / "5.png").write_bytes(picture(5, 12, 10))
+    replace_picture(corpus)
+    corpus.add(50)
+    outcome = corpus.build(out, update=True)
+    changes = changes_of(outcome)
+    counted = changes.rows_added, changes.rows_changed, changes.rows_made_anew, changes.rows_kept, changes.rows_turned_away
+    assert counted == (1, 2, 2, 8, 1)
+    assert sum(counted) == outcome.dataset.description["counts"]["rows"] == 14
+    assert "1 added + 2 changed + 2 made anew + 8 kept + 1 turned away in the listing; 0 removed" in built_text(outcome)
 
 
 def test_rows_appended_leave_all_shards_but_the_last(tmp_path: Path) -> None:

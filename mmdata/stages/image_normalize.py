@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from mmdata.errors import RecipeError
+from mmdata.errors import NothingToLearnError
 from mmdata.record import Record
 from mmdata.schema import FieldType, Schema
 from mmdata.stages.base import FitStage
@@ -105,10 +105,10 @@ class Normalize(FitStage):
         return pa.table({name: pa.array(column, pa.int64()) for name, column in zip(names, columns, strict=True)})
 
     def reduce(self, observations: pa.Table) -> dict[str, bytes]:
-        """Return the statistics as one file of canonical JSON. Raises RecipeError where no picture came."""
+        """Return the statistics as one file of canonical JSON. Raises NothingToLearnError where no picture came."""
         pixels = _total(observations["pixels"])
         if pixels == 0:
-            raise RecipeError(f"no picture of field {self.field!r} came to {self.stage}: there is nothing to learn from")
+            raise NothingToLearnError(f"no picture of field {self.field!r} came to {self.stage}: there is nothing to learn from")
         sums = [_total(observations[f"sum_{name}"]) for name in _CHANNELS]
         squares = [_total(observations[f"squares_{name}"]) for name in _CHANNELS]
         mean = tuple(total / (pixels * 255) for total in sums)

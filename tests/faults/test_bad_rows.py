@@ -151,3 +151,27 @@ def test_too_many_rejects_end_the_build_with_the_reasons_grouped(tmp_path: Path,
     assert not (tmp_path / "built/dataset.json").exists()
     build({**data, "max_rejects": "40%"}, tmp_path / "built", workers=1)
     check_account(tmp_path / "built", 10)
+
+
+def test_where_nothing_is_left_to_learn_from_the_reasons_are_told(tmp_path: Path) -> None:
+    """The build says why rows never came to the stage that learns, most frequent first; mended rows are learned from."""
+    rows = [good_row(tmp_path, f"row-{number}", number) for number in range(6)]
+    for number in range(6):
+        whole = (tmp_path / f"row-{number}.png").read_bytes()
+        (tmp_path / f"row-{number}.png").write_bytes(b"no picture" if number == 1 else whole[: len(whole) // 2])
+    stages = ["record.require", "image.decode", {"image.resize": {"size": 16}}, "image.normalize", "audio.decode"]
+    data = recipe(tmp_path, [as_line(row) for row in rows] + [b"{broken", b"{broken"], stages=stages, max_rejects=2)
+    for _ in range(2):  # the second time, nothing of the first is taken for done
+        with pytest.raises(TooManyRejectsError) as caught:
+            build(data, tmp_path / "built", workers=1)
+        first, *lines, advice = str(caught.value).splitlines()
+        assert "no picture of field 'image' came to image.normalize" in first
+        assert [line.split(maxsplit=1)[0] for line in lines] == ["5", "2", "1"]
+        assert "image.decode: picture is truncated; such as row 0 'row-0'" in lines[0]
+        assert "source: manifest line is not valid JSON; such as row 6" in lines[1]
+        assert "image.decode: not a known picture format; such as row 1 'row-1'" in lines[2]
+        assert "Mend these files and run the build again" in advice
+    for number in range(6):
+        (tmp_path / f"row-{number}.png").write_bytes(picture(number))
+    build(data, tmp_path / "built", workers=1)
+    check_account(tmp_path / "built", 8)
