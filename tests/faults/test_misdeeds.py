@@ -146,7 +146,7 @@ def test_the_command_prints_its_own_words_only(tmp_path: Path) -> None:
 
 def test_workers_that_cannot_start_end_the_build_with_a_reason(tmp_path: Path) -> None:
     """A script that builds while it is imported is told what to do, and does not start processes for ever."""
-    data = recipe(tmp_path, good_texts(2))
+    data = recipe(tmp_path, good_texts(2), stages=["text.normalize"])
     script = f"import mmdata\nmmdata.build({data!r}, {str(tmp_path / 'out')!r}, workers=1)\n"
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
     done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=False)
