@@ -145,11 +145,6 @@ def printable(text: str) -> str:
     return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def counted(count: int, thing: str) -> str:
-    """Return a count with its noun, in the plural where it is not 1."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def one_line(value: object) -> str:
     """Return a value on one line, cut where it is long: nobody reads a terminal full of one caption."""
     return _cut(str(value), _LONGEST_LINE).replace("\n", " ")

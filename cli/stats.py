@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mmdata.cli.main import counted, one_line, printable
+from mmdata.cli.main import one_line, printable
+from mmdata.cli.table import table
+from mmdata.wording import counted
 
 _MOST_SHOWN = 30
 
@@ -69,18 +71,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"and {counted(len(found['rejects']) - _MOST_SHOWN, 'reason')} more"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> Iterator[str]:
-    """Yield an empty line, the head and the rows; columns are set to the right, but for those in `left`."""
-    if not rows:
-        return
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    yield ""
-    for row in (columns, *rows):
-        cells = [
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> Iterator[str]:
+    """Yield an empty line and the table; nothing where there are no rows."""
+    if rows:
+        yield ""
+        yield from table(columns, rows, left)
 
 
 def _size(count: float) -> str:

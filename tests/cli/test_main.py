@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from click.testing import CliRunner
 
-from mmdata.cli.main import counted, group
+from mmdata.cli.main import group
+from mmdata.wording import counted
 
 
 def test_a_misspelt_command_is_answered_with_the_right_one() -> None:
