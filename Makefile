@@ -12,13 +12,15 @@ help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	@echo 'setting up $(VENV) (a few minutes)'
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(INSTALLED)  ## Set up, then run the whole job on the embedded demo corpus.
 	$(BIN)/mmdata demo
+	@echo '      mmdata is in $(BIN); for this shell to find it: . $(BIN)/activate'
 
 test: $(INSTALLED)  ## Set up, then run the fast tests.
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'

@@ -13,6 +13,7 @@ import click
 from mmdata.cli.main import printable
 from mmdata.cli.progress import shown
 from mmdata.engines import ENGINES
+from mmdata.wording import counted
 
 if TYPE_CHECKING:
     from mmdata.builder import Outcome
@@ -86,13 +87,13 @@ def _plan_text(plan: Plan, out: Path) -> str:
     codec, recipe = plan.codec(), plan.recipe
     rows = Counter(row.split for row in plan.planned)
     shards = Counter(task.split for task in plan.tasks)
-    lines = [f"{recipe.name}: {plan.rows:,} rows into {out}"]
+    lines = [f"{recipe.name}: {counted(plan.rows, 'row')} into {out}"]
     if plan.rejects:
         first = plan.rejects[0]
-        lines.append(f"  {len(plan.rejects):,} rows are rejected already, such as row {first.row}: {first.reject.reason}")
+        lines.append(f"  {counted(len(plan.rejects), 'row')} rejected already, such as row {first.row}: {first.reject.reason}")
     if plan.left_out:
-        lines.append(f"  {len(plan.left_out):,} files belong to no row, such as {plan.left_out[0]}")
-    lines += [f"  {split}: {count:,} rows in {shards[split]:,} shards" for split, count in rows.items()]
+        lines.append(f"  {counted(len(plan.left_out), 'file')} of no row, such as {plan.left_out[0]}")
+    lines += [f"  {split}: {counted(count, 'row')} in {counted(shards[split], 'shard')}" for split, count in rows.items()]
     lines += ["fields:", *(f"  {name}: {_type_text(type_.to_json())}" for name, type_ in recipe.raw_schema.fields.items())]
     lines += [
         "stages:",
@@ -127,9 +128,11 @@ def built_text(outcome: Outcome) -> str:
     counts = dataset.description["counts"]
     rejects = ", ".join(f"{count:,} {kind}" for kind, count in counts["rejects"].items() if count) or "none"
     splits = ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items())
+    records, shards = counted(counts["records"], "record"), counted(len(dataset.shards), "shard")
     return (
-        f"{dataset.path}: {counts['records']:,} records ({splits}) in {len(dataset.shards):,} shards\n"
-        f"  {counts['rows']:,} rows in = {counts['rows_written']:,} written + {counts['rows_rejected']:,} rejected ({rejects})"
+        f"{dataset.path}: {records} ({splits}) in {shards}\n"
+        f"  {counted(counts['rows'], 'row')} in = {counts['rows_written']:,} written"
+        f" + {counts['rows_rejected']:,} rejected ({rejects})"
         + (f"\n  the rejects and their reasons: {dataset.path / 'rejects.parquet'}" if counts["rows_rejected"] else "")
         + (_changes_text(outcome.changes) if outcome.changes else "")
     )

@@ -11,6 +11,7 @@ from mmdata.cli.build import built_text
 from mmdata.cli.main import printable
 from mmdata.cli.progress import shown
 from mmdata.cli.train import result_text, training_shown
+from mmdata.wording import counted
 
 _EPOCHS = 240  # about a minute on a CPU
 
@@ -42,7 +43,8 @@ def command(out: Path, *, as_json: bool) -> None:
 
     say(f"2 of 3: checking every promise of the folder (mmdata validate {data})")
     report = validate(data, data / "report")
-    say(f"  {report.errors} problems in {report.counts['records']} records; the report: {data / 'report' / 'index.html'}")
+    found = f"{counted(report.errors, 'problem')} in {counted(report.counts['records'], 'record')}"
+    say(f"  {found}; the report: {data / 'report' / 'index.html'}")
 
     setting = f"epochs={_EPOCHS}"
     say(f"3 of 3: training the smallest model for about a minute (mmdata train nano --set {setting} --data {data} --out {run})")

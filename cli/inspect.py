@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmdata.cli.main import one_line, printable
+from mmdata.errors import DatasetError
+
+if TYPE_CHECKING:
+    from mmdata.dataset import Dataset
 
 _MOST_NOTES = 100
 
@@ -22,19 +27,42 @@ _MOST_NOTES = 100
 def command(out: Path, key: str, folder: Path | None, *, as_json: bool) -> None:
     """Show the record KEY of the dataset folder OUT: members, metadata, annotations, lineage and origin.
 
-    KEY is the record's own key, or the key that the source has for it. Annotations are shown as they now are, and as they were
-    in the raw data.
+    KEY is the record's own key, or the key that the source has for its row. Annotations are shown as they now are, and as they
+    were in the raw data. Of a row that was rejected, the stage and the reason are said; of one that became several records, their
+    keys.
 
     Example: mmdata inspect out/stamps fish/trout-03
     """
     from mmdata.dataset import Dataset
     from mmdata.validation.inspection import export, inspected
-    from mmdata.validation.samples import find_sample
+    from mmdata.validation.samples import find_records, read_sample
 
-    sample = find_sample(Dataset(out), key)
-    files = [] if folder is None else export(sample, folder)
-    found = inspected(sample) | ({"files": [str(file) for file in files]} if files else {})
-    click.echo(json.dumps(found) if as_json else printable("\n".join(_lines(found))))
+    dataset = Dataset(out)
+    records = find_records(dataset, key)
+    if len(records) == 1:
+        sample = read_sample(dataset, *records[0][:2])
+        files = [] if folder is None else export(sample, folder)
+        found = inspected(sample) | ({"files": [str(file) for file in files]} if files else {})
+        lines = list(_lines(found))
+    else:
+        found, lines = _no_single_record(dataset, key, [record for _, _, record in records])
+        if folder is not None:
+            raise DatasetError(f"{out}: nothing to export; {' '.join(lines[:5])}")
+    click.echo(json.dumps(found) if as_json else printable("\n".join(lines)))
+
+
+def _no_single_record(dataset: Dataset, key: str, records: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return what became of a row that is not one record, as data and as lines. Raises DatasetError for an unknown key."""
+    from mmdata.validation.samples import find_rejected, no_such_key
+
+    if records:
+        lines = [f"{key}: the row became {len(records):,} records; inspect one of them", *(f"  {one}" for one in records)]
+        return {"source_key": key, "records": records}, lines
+    rejected = find_rejected(dataset, key)
+    if not rejected:
+        raise no_such_key(dataset, key)
+    lines = [f"{one.key}: {one_line(one)}" for one in rejected]
+    return {"source_key": rejected[0].key, "rejected": [asdict(one) for one in rejected]}, lines
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

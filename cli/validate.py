@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmdata.cli.main import one_line, printable
+from mmdata.wording import counted
 
 if TYPE_CHECKING:
     from mmdata.validation.report import CheckResult, Report
@@ -49,7 +50,7 @@ def _text(report: Report, folder: Path) -> str:
     counts = report.counts
     splits = ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items()) or "none"
     size = f"{counts['bytes'] / (1 << 20):,.1f} MiB"
-    lines = [f"{report.out}: {counts['records']:,} records ({splits}) in {counts['shards']:,} shards of {size}"]
+    lines = [f"{report.out}: {counted(counts['records'], 'record')} ({splits}) in {counted(counts['shards'], 'shard')} of {size}"]
     for check in sorted(report.checks, key=lambda one: -(one.errors + one.warnings)):
         if check.errors + check.warnings:
             lines += _check_lines(report, check)
@@ -57,13 +58,13 @@ def _text(report: Report, folder: Path) -> str:
     lines += ["checked and right: " + ", ".join(f"{check.items:,} {check.name}" for check in kept)] if kept else []
     unseen = [check.name for check in report.checks if not check.items and not check.errors + check.warnings]
     lines += ["nothing there to check: " + ", ".join(unseen)] if unseen else []
-    verdict = "every promise is kept" if report.ok else f"{report.errors:,} problems found"
-    warned = f", {report.warnings:,} warnings" if report.warnings else ""
+    verdict = "every promise is kept" if report.ok else f"{counted(report.errors, 'problem')} found"
+    warned = f", {counted(report.warnings, 'warning')}" if report.warnings else ""
     return "\n".join([*lines, f"{verdict}{warned}; the report: {folder / 'index.html'}"])
 
 
 def _check_lines(report: Report, check: CheckResult) -> list[str]:
-    lines = [f"{check.name}: {check.errors:,} errors, {check.warnings:,} warnings ({check.about})"]
+    lines = [f"{check.name}: {counted(check.errors, 'error')}, {counted(check.warnings, 'warning')} ({check.about})"]
     found = report.findings_of(check.name)[:_MOST_SHOWN]
     lines += [f"  {'warning: ' if one.severity == 'warning' else ''}{one.place}: {one_line(one.message)}" for one in found]
     if (more := check.errors + check.warnings - len(found)) > 0:

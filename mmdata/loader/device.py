@@ -42,7 +42,7 @@ def device_named(device: torch.device | str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"device {device!r} is not one that torch knows: 'cpu', 'cuda', 'cuda:1', …") from error
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {device!r} was asked for, but torch finds no GPU here; use device='cpu'")
+        raise ConfigError(f"device {device!r} was asked for, but torch finds no GPU here; use 'cpu' (--device cpu)")
     if found.type == "cuda" and found.index is None:
         # "cuda" is the GPU that this thread has chosen; other threads have not chosen it.
         return torch.device("cuda", torch.cuda.current_device())

@@ -95,6 +95,19 @@ def train(
         return _Run(config, Dataset(data), Path(out), device, threads).go(progress)
 
 
+def _check_batch_size(batch_size: int, dataset: Dataset) -> None:
+    """Raise ConfigError where the train split does not fill a batch."""
+    records = sum(shard.records for shard in dataset.shards_of("train"))
+    if records < 2:
+        raise ConfigError(f"{dataset.path}: split 'train' has fewer than two records; there is nothing to tell apart")
+    if records < batch_size:
+        fitting = 1 << (records.bit_length() - 1)
+        raise ConfigError(
+            f"{dataset.path}: split 'train' has {records} records, fewer than a batch of {batch_size}; "
+            f"choose a smaller one: --set batch_size={fitting}"
+        )
+
+
 class _Run:
     """A run in progress. `step` steps are done, and `loader_state` is the loader's state after them."""
 
@@ -103,6 +116,7 @@ class _Run:
         self.dataset = dataset
         self.out = out
         self.layout = Layout.of(dataset, config)
+        _check_batch_size(config.batch_size, dataset)
         options = loader_options(self.layout, config, shuffle=True, threads=threads)
         self.loader = Loader(
             dataset, batch_size=config.batch_size, seed=config.seed, rank=0, world_size=1, device=device, options=options

@@ -14,6 +14,7 @@ from mmdata.validation.figures import histogram
 from mmdata.validation.page import document, escaped, size_text, table, tiles
 from mmdata.validation.report import CheckResult, Report
 from mmdata.validation.samples import Sample, draw_samples
+from mmdata.wording import counted
 
 _SAMPLES = 12
 _MOST_SHOWN = 20
@@ -64,9 +65,9 @@ def report_page(report: Report, samples: Sequence[Sample]) -> str:
 
 def _verdict(report: Report) -> str:
     if report.ok:
-        more = f", {report.warnings:,} warnings" if report.warnings else ""
+        more = f", {counted(report.warnings, 'warning')}" if report.warnings else ""
         return f'<div class="verdict good">Every promise is kept{more}</div>'
-    return f'<div class="verdict bad">{report.errors:,} problems found</div>'
+    return f'<div class="verdict bad">{counted(report.errors, "problem")} found</div>'
 
 
 def _check_row(check: CheckResult) -> list[str]:

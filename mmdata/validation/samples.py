@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from mmdata.codec import METADATA_MEMBER
 from mmdata.dataset import Dataset, Shard
@@ -12,6 +14,9 @@ from mmdata.keys import key_for
 from mmdata.record import Record
 from mmdata.schema import Schema
 from mmdata.shards.index import ShardIndex
+
+_MOST_COMPARED = 100_000
+"""Keys that are compared with one that is not there: enough for a hint, few enough not to be waited for."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,59 @@ class Sample:
         return self.payloads[extension], extension.rpartition(".")[2]
 
 
-def find_sample(dataset: Dataset, key: str) -> Sample:
-    """Return the record with this key, or with this key in the source. Raises DatasetError where there is none."""
+@dataclass(frozen=True)
+class Rejected:
+    """What `rejects.parquet` says of a row that is in no shard; `key` is the one that the source has for it."""
+
+    key: str
+    row: int
+    kind: str
+    stage: str
+    reason: str
+    detail: str
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"rejected in {self.stage}: {self.reason}{detail}"
+
+
+def find_records(dataset: Dataset, key: str) -> list[tuple[Shard, int, str]]:
+    """Return shard, place and key of the record with this key; else of all records of the row with this key in the source."""
     wanted = {key, key_for(key)}
+    of_the_row = []
     for shard in dataset.shards:
-        index = dataset.index(shard)
-        for place, found in enumerate(index.column("key")):
+        index = dataset.index(shard, ["key", "source_key"])
+        for place, (found, source_key) in enumerate(zip(index.column("key"), index.column("source_key"), strict=True)):
             if found in wanted:
-                return _sample(dataset, shard, index, place)
-    raise DatasetError(f"{dataset.path}: there is no record with the key {key!r}; the keys stand in index/*.parquet")
+                return [(shard, place, found)]
+            if source_key == key:
+                of_the_row.append((shard, place, found))
+    return of_the_row
+
+
+def find_rejected(dataset: Dataset, key: str) -> list[Rejected]:
+    """Return what was rejected of the row with this key."""
+    return [Rejected(**one) for one in dataset.rejects() if key in {one["key"], key_for(one["key"])}]
+
+
+def no_such_key(dataset: Dataset, key: str) -> DatasetError:
+    """Return the error for a key that neither a record nor a rejected row has; it names the keys that are most like it."""
+    near = difflib.get_close_matches(key, dict.fromkeys(islice(_keys(dataset), _MOST_COMPARED)), n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "the keys stand in index/*.parquet and rejects.parquet"
+    return DatasetError(f"{dataset.path}: there is no record and no rejected row with the key {key!r}; {hint}")
+
+
+def _keys(dataset: Dataset) -> Iterator[str]:
+    yield from (one["key"] for one in dataset.rejects())
+    for shard in dataset.shards:
+        index = dataset.index(shard, ["key", "source_key"])
+        yield from index.column("source_key")
+        yield from index.column("key")
+
+
+def read_sample(dataset: Dataset, shard: Shard, place: int) -> Sample:
+    """Return the record at a place of a shard."""
+    return _sample(dataset, shard, dataset.index(shard), place)
 
 
 def draw_samples(dataset: Dataset, count: int) -> list[Sample]:

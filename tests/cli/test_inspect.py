@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from mmdata.cli.main import group
 from mmdata.errors import DatasetError
+from mmdata.record import Record
 from tests.validation.datasets import make_dataset
 
 
@@ -48,10 +50,39 @@ def test_export_writes_the_members(out: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_is_an_error(out: Path) -> None:
-    """The message names the key."""
-    error = CliRunner().invoke(group, ["inspect", str(out), "no-such"]).exception
+    """The message names the key, and the keys that are like it."""
+    error = CliRunner().invoke(group, ["inspect", str(out), "rwo-003"]).exception
     assert isinstance(error, DatasetError)
-    assert "'no-such'" in str(error)
+    assert "'rwo-003'" in str(error)
+    assert "did you mean 'row-003'" in str(error)
+
+
+def test_a_rejected_row_says_why(out: Path, tmp_path: Path) -> None:
+    """It is in no shard, yet nobody needs Python to learn where it ended; there is nothing to export of it."""
+    done = CliRunner().invoke(group, ["inspect", str(out), "row-011"], catch_exceptions=False)
+    assert (done.exit_code, done.stdout) == (0, "row-011: rejected in stages[0] some.stage: reason (detail)\n")
+    found = json.loads(CliRunner().invoke(group, ["inspect", str(out), "row-011", "--json"], catch_exceptions=False).stdout)
+    (rejected,) = found["rejected"]
+    assert (rejected["row"], rejected["kind"], rejected["detail"]) == (11, "filtered", "detail")
+    exported = CliRunner().invoke(group, ["inspect", str(out), "row-011", "--export", str(tmp_path / "files")])
+    assert isinstance(exported.exception, DatasetError)
+    assert not (tmp_path / "files").exists()
+
+
+def test_a_row_in_parts_lists_their_keys(tmp_path: Path) -> None:
+    """The key of the source finds every record of its row; the key of a record finds that one."""
+
+    def parts(one: Record) -> Record:
+        if one.origin.row not in {1, 2}:
+            return one
+        return replace(one, key=f"row-part-{one.origin.row:04d}", origin=replace(one.origin, source_key="the whole"))
+
+    out = make_dataset(tmp_path / "dataset", parts)
+    text = CliRunner().invoke(group, ["inspect", str(out), "the whole"], catch_exceptions=False).stdout
+    assert "became 2 records" in text
+    assert text.split()[-2:] == ["row-part-0001", "row-part-0002"]
+    args = ["inspect", str(out), "row-part-0002", "--json"]
+    assert json.loads(CliRunner().invoke(group, args, catch_exceptions=False).stdout)["origin"]["row"] == 2
 
 
 def test_preview_draws_evenly(out: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,19 @@ def test_json_for_programs(out: Path) -> None:
     assert found["measures"]["audio.snr"]["minimum"] == 10
     assert found["measures"]["audio.snr"]["median"] == pytest.approx(10.5625)
     assert sum(one["count"] for one in found["rejects"]) == 3
+
+
+def test_rejected_rows_are_listed(out: Path) -> None:
+    """Each with key, kind, stage, reason and detail, as many as were asked for; in JSON too."""
+    text = CliRunner().invoke(group, ["stats", str(out), "--rejects"], catch_exceptions=False).stdout
+    assert text.startswith("3 rows rejected\n")
+    assert re.search(r"row-012 +duplicate +stages\[0\] some\.stage +reason +detail\n", text)
+    short = CliRunner().invoke(group, ["stats", str(out), "--rejects", "1"], catch_exceptions=False).stdout
+    assert "row-011" not in short
+    assert "and 2 more; --rejects 3 shows all" in short
+    found = json.loads(CliRunner().invoke(group, ["stats", str(out), "--rejects", "2", "--json"], catch_exceptions=False).stdout)
+    assert found["rejected"] == 3
+    assert [(row["key"], row["kind"]) for row in found["rows"]] == [("row-010", "error"), ("row-011", "filtered")]
 
 
 def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
