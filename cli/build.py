@@ -119,6 +119,8 @@ def _type_text(type_: dict[str, object]) -> str:
 def _built(outcome: Outcome) -> dict[str, object]:
     dataset, changes = outcome.dataset, outcome.changes
     said = {"out": str(dataset.path), **{key: dataset.description[key] for key in ("fingerprint", "counts")}}
+    said |= {"complete_already": outcome.was_complete}
+    said |= {"found_done": asdict(outcome.found)} if outcome.found else {}
     return said | ({"changes": asdict(changes)} if changes else {})
 
 
@@ -134,8 +136,18 @@ def built_text(outcome: Outcome) -> str:
         f"  {counted(counts['rows'], 'row')} in = {counts['rows_written']:,} written"
         f" + {counts['rows_rejected']:,} rejected ({rejects})"
         + (f"\n  the rejects and their reasons: {dataset.path / 'rejects.parquet'}" if counts["rows_rejected"] else "")
-        + (_changes_text(outcome.changes) if outcome.changes else "")
+        + _history_text(outcome)
     )
+
+
+def _history_text(outcome: Outcome) -> str:
+    """Return what was there before: a complete dataset, one that changed, or a part of one."""
+    if outcome.was_complete:
+        return "\n  complete already: every file is as it was built; raw files were not looked at (--update does)"
+    if found := outcome.found:
+        stages = f" and {counted(found.stages, 'stage')} that had learned" if found.stages else ""
+        return f"\n  gone on with: {counted(found.shards, 'shard')}{stages} were found done"
+    return _changes_text(outcome.changes) if outcome.changes else ""
 
 
 def _changes_text(changes: Changes) -> str:

@@ -68,11 +68,24 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What of a build that had broken off was done already: so many shards, and stages that had learned."""
+
+    shards: int
+    stages: int
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """A dataset that is complete, and what was done to one that was there before: None where it is new, or nothing was to do."""
+    """A dataset that is complete, and what was done to one that was there before: None where it is new, or nothing was to do.
+
+    `found` is what a build that was gone on with had done. Where `was_complete`, every file was as it had been built.
+    """
 
     dataset: Dataset
-    changes: Changes | None
+    changes: Changes | None = None
+    found: Found | None = None
+    was_complete: bool = False
 
 
 def build(  # noqa: PLR0913 - the options of the command, by name
@@ -170,16 +183,17 @@ class _Build:
                 and not self.folder.work.exists()
                 and not self.folder.damage(description, FileHashes(self.crew.threads))
             ):
-                return Outcome(Dataset(self.folder.out), None)
+                return Outcome(Dataset(self.folder.out), was_complete=True)
         with self.folder.held(digest_of_json(self.plan.recipe.substance())):
             hashes = FileHashes(self.crew.threads)
             standing = find_standing(self.plan, self.given, self.folder, hashes, update=update)
             is_done = standing.mode is Mode.REPAIR and not standing.damaged
-            changes = None if is_done else self._carry_out(standing, hashes, update=update)
+            changes, found = (None, None) if is_done else self._carry_out(standing, hashes, update=update)
             self.folder.clear()
-        return Outcome(Dataset(self.folder.out), changes)
+        return Outcome(Dataset(self.folder.out), changes, found, is_done)
 
-    def _carry_out(self, standing: Standing, hashes: FileHashes, *, update: bool) -> Changes | None:
+    def _carry_out(self, standing: Standing, hashes: FileHashes, *, update: bool) -> tuple[Changes | None, Found | None]:
+        """Make what is not there; return what changed in a dataset that was, or what of one that broke off was found done."""
         folder, mode = self.folder, standing.mode
         folder.keeps_description = mode is Mode.REPAIR
         if mode is Mode.REPAIR:
@@ -187,6 +201,7 @@ class _Build:
         stock = folder.stock(hashes, standing.damaged)
         known = self._known_rows(stock, standing) if update or standing.description is not None else None
         raw = RawChanges(folder.out, CorpusFiles(self.plan.recipe, self.crew.threads), mode)
+        stages = len(list(folder.fit.glob("*.json")))
         with self.crew.open_engine(self.crew.workers, folder.work, self.plan.recipe.limits) as engine:
             promised = {} if mode is Mode.UPDATE else standing.artifacts
             fitting = Fitting(self.plan, folder, engine, raw, self.given, promised)
@@ -200,11 +215,14 @@ class _Build:
                 shards.refuse_strays()
                 folder.claim(self.plan.identity, versions(self.plan.recipe))
             shards.prepare()
+            found = Found(sum(one.tar is not None for one in shards.done.values()), stages)
             folder.forget_failure()
             indexes = shards.run(engine, self._phase("build", self.plan.rows))
         shards.refuse_changed(fitting.seen)
         self._close(standing, fitted, shards, indexes)
-        return None if known is None else self._changes(known, shards, standing)
+        if known is not None:
+            return self._changes(known, shards, standing), None
+        return None, found if found.shards or found.stages else None
 
     def _fitted(self, fitting: Fitting) -> Fitted:
         try:

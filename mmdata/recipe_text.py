@@ -128,34 +128,63 @@ def _with_stage(stages: list[Any], path: list[str], value: object, setting: str)
 
 def explain(error: ValidationError, model: type[BaseModel], lines: Lines, path: Place = (), prefix: str = "") -> str:
     """Return what is wrong with some data, one line a place: file and line, path, what was found, what was expected."""
-    return "\n".join(_explain_one(found, model, lines, path, prefix) for found in error.errors(include_url=False))
+    # Where an option is misspelt the right one is missing too: what is missing comes last.
+    found = sorted(error.errors(include_url=False), key=lambda one: one["type"] == "missing")
+    return "\n".join(_explain_one(one, model, lines, path, prefix) for one in found)
 
 
 def _explain_one(found: Any, model: type[BaseModel], lines: Lines, path: Place, prefix: str) -> str:  # noqa: ANN401
     where = tuple(part for part in found["loc"] if not (isinstance(part, str) and part in _UNION_TAGS))
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-    message = found["msg"].removeprefix("Value error, ")
+    label = " ".join(part for part in (prefix, dotted) if part)
+    return f"{lines.place((*path, *where))}{label}: {_message(found, model, where)}"
+
+
+def _message(found: Any, model: type[BaseModel], where: Place) -> str:  # noqa: ANN401
     if found["type"] == "extra_forbidden":
         known = sorted(_known_names(model, where[:-1]))
         near = difflib.get_close_matches(str(where[-1]), known, n=1)
-        message = f"unknown option; did you mean {near[0]!r}?" if near else f"unknown option; known: {', '.join(known)}"
-    elif found["type"] != "missing" and isinstance(found.get("input"), str | int | float | bool | None):
+        return f"unknown option; did you mean {near[0]!r}?" if near else f"unknown option; known: {', '.join(known)}"
+    if found["type"] == "union_tag_invalid":
+        return _wrong_tag(found["ctx"]["discriminator"].strip("'"), found["ctx"]["tag"], found["ctx"]["expected_tags"])
+    message = str(found["msg"]).removeprefix("Value error, ")
+    if found["type"] in {"model_type", "model_attributes_type"}:
+        message = f"must be a mapping with {', '.join(_known_names(model, where))}"
+    elif found["type"] == "union_tag_not_found":
+        message = f"has no {found['ctx']['discriminator']}"
+    if found["type"] != "missing" and isinstance(found.get("input"), str | int | float | bool | None):
         message += f" (found {found['input']!r})"
-    label = " ".join(part for part in (prefix, dotted) if part)
-    return f"{lines.place((*path, *where))}{label}: {message}"
+    return message
 
+
+def _wrong_tag(option: str, tag: str, expected: str) -> str:
+    """Return the message for a `type` or `format` that there is not; of formats, those for the same kind of field are offered."""
+    from mmdata.formats import FORMATS
+
+    known = expected.replace("'", "").split(", ")
+    near = difflib.get_close_matches(tag.lower(), known, n=1, cutoff=_LIKE_ENOUGH)
+    kinds: dict[str, list[str]] = {}
+    for name in known:
+        kinds.setdefault(FORMATS[name].kind if name in FORMATS else "it", []).append(name)
+    offered = "; ".join(f"for {kind} {', '.join(names)}" for kind, names in kinds.items() if not near or near[0] in names)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {option} {tag!r}; {hint}there are {offered}"
+
+
+_LIKE_ENOUGH = 0.7
+"""Names of formats are short: mp3 is not meant to be mp4."""
 
 _UNION_TAGS = frozenset({"manifest", "files", "jpg", "png", "webp", "flac", "wav", "ogg", "txt", "npy", "mp4", "int", "float"})
 
 
-def _known_names(model: type[BaseModel], path: Place) -> set[str]:
+def _known_names(model: type[BaseModel], path: Place) -> list[str]:
     """The options that a part of a model has; those of all its members where the part is a union."""
     models: list[Any] = [model]
     for part in path:
         below = [_models_in(found.model_fields[part].annotation) for found in models if part in found.model_fields]
         if below:
             models = [inner for found in below for inner in found]
-    return {name for found in models for name in found.model_fields}
+    return list(dict.fromkeys(name for found in models for name in found.model_fields))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 import mmdata
-from mmdata.builder import Options, Progress, build, carry_out
+from mmdata.builder import Found, Options, Progress, build, carry_out
+from mmdata.cli.build import built_text
 from mmdata.errors import DatasetError, TooManyRejectsError
 from mmdata.shards.index import ShardIndex
 from tests.corpus import picture
@@ -292,6 +293,19 @@ def broken_off(tmp_path: Path, inline: None, monkeypatch: pytest.MonkeyPatch) ->
     corpus = Corpus.make(tmp_path / "corpus", 16, split={})
     interrupted(corpus, tmp_path / "out", monkeypatch)
     return corpus, tmp_path / "out"
+
+
+def test_what_was_there_is_said(broken_off: tuple[Corpus, Path]) -> None:
+    """A build that goes on says what it found done; one of a complete dataset, that it is complete and what was not looked at."""
+    corpus, out = broken_off
+    resumed = corpus.build(out)
+    assert (resumed.found, resumed.was_complete) == (Found(shards=2, stages=2), False)
+    assert "gone on with: 2 shards and 2 stages that had learned were found done" in built_text(resumed)
+    again = corpus.build(out)
+    assert (again.found, again.changes, again.was_complete) == (None, None, True)
+    assert "complete already: every file is as it was built; raw files were not looked at (--update does)" in built_text(again)
+    fresh = corpus.build(out.with_name("fresh"))
+    assert (fresh.found, fresh.was_complete) == (None, False)
 
 
 def test_what_changed_since_a_build_broke_off_is_refused(broken_off: tuple[Corpus, Path]) -> None:

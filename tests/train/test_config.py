@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError
@@ -72,3 +77,19 @@ def test_a_field_that_is_not_there_is_refused(dataset: Dataset, config: TrainCon
     """A field named in the settings must be of the kind that is read."""
     with pytest.raises(ConfigError, match=r"text\.field: the dataset has no field 'audio' of kind tokens"):
         Layout.of(dataset, config.model_copy(update={"text": TextSettings(field="audio")}))
+
+
+def test_the_page_of_settings_is_that_of_the_code() -> None:
+    """Every setting stands in the page with its default and its description."""
+    page = (Path(__file__).parents[2] / "docs/train.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([a-z_.]+)` \| [^|]* \| (.*) \|$", page, re.MULTILINE))
+
+    def settings(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+        for name, found in kind.model_fields.items():
+            if isinstance(found.annotation, type) and issubclass(found.annotation, BaseModel):
+                yield from settings(found.annotation, f"{name}.")
+            elif name not in {"name", "description"}:
+                yield prefix + name, found
+
+    for name, found in settings(TrainConfig):
+        assert listed[name] == f"`{json.dumps(found.get_default(call_default_factory=True))}` | {found.description}"
