@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmdata.engines.signs import Sight, Signs
 from mmdata.engines.worker import Answer, Order, serve
+from mmdata.interrupts import held_back
 
 _SECONDS_TO_END = 5.0
 _LAST_LINES = 12
@@ -37,7 +38,8 @@ class WorkerProcess:
         self._last = self._signs.seen()
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=serve, args=(other, self._signs, memory, said))
-        self._process.start()
+        with held_back():
+            self._process.start()
         other.close()
 
     @property

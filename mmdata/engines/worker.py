@@ -22,6 +22,7 @@ from typing import Any
 
 from mmdata.engines.base import Casualties, Job
 from mmdata.engines.signs import Signs
+from mmdata.interrupts import ignore_interrupts
 
 Answer = Exception | None
 """What a worker sends when it is ready, and after each order: None, or what the job raised."""
@@ -64,7 +65,7 @@ def _prepare(said: Path) -> None:
     import pyarrow as pa
     from threadpoolctl import threadpool_limits
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _follow_parent()
     _print_to(said)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmdata.dataset import DESCRIPTION, Shard
 from mmdata.errors import MmdataError
+from mmdata.interrupts import end_at_interrupts, held_back
 from mmdata.validation.account import check_across
 from mmdata.validation.description import Promised, read_promises
 from mmdata.validation.findings import Ledger, Notes
@@ -66,9 +67,11 @@ def _checked(out: Path, promised: Promised, workers: int) -> Iterator[tuple[Ledg
         yield from map(check, promised.shards)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(promised.shards)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(promised.shards)), mp_context=context, initializer=end_at_interrupts) as pool:
+        with held_back():  # all processes start here
+            checked = pool.map(check, promised.shards)
         try:
-            yield from pool.map(check, promised.shards)
+            yield from checked
         except BrokenProcessPool as error:
             raise MmdataError("a worker process died (out of memory, or a decoder crashed); run it with one worker") from error
 

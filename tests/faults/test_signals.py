@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from mmdata.interrupts import end_at_interrupts, held_back, ignore_interrupts
 from tests.faults.accounts import contents, payloads, rejects
 from tests.faults.commands import command, started
 from tests.faults.test_misdeeds import good_texts, recipe
@@ -74,6 +77,40 @@ def test_an_ended_build_leaves_no_process_and_can_be_finished(
         children.append(again)
         assert (again.communicate(timeout=120), again.returncode)[1] == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
+
+
+def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path, children: list[subprocess.Popen[str]]) -> None:
+    """A terminal sends it to all processes at once, those included whose first imports are not done."""
+    process = lingering(tmp_path, "out", good_texts(4), stages=LINGER, shards={"rows": 2})
+    children.append(process)
+    wait_for(lambda: any("multiprocessing.spawn" in line for line in living(process.pid)))
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (said.strip(), process.returncode) == ("mmdata: interrupted; run the same command again to go on", 130)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_process_hears_of_ctrl_c_when_it_has_said_what_it_does(ends: bool) -> None:  # noqa: FBT001 - a case
+    """Until then it is held back; then it ends the process in silence, or is as if it had never come."""
+    context = multiprocessing.get_context("spawn")
+    pipe, other = context.Pipe()
+    process = context.Process(target=interrupted, args=(other, ends))
+    with held_back():
+        process.start()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    other.close()
+    assert pipe.poll(60)
+    assert pipe.recv() == "imported"
+    process.join(60)
+    assert process.exitcode == (-signal.SIGINT if ends else 0)
+
+
+def interrupted(pipe: Connection[str, str], ends: bool) -> None:  # noqa: FBT001 - as above
+    """Be interrupted once more before Ctrl-C is let through, and say so."""
+    os.kill(os.getpid(), signal.SIGINT)
+    pipe.send("imported")
+    (end_at_interrupts if ends else ignore_interrupts)()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker that holds the GIL cannot know that its parent is gone")
