@@ -117,12 +117,12 @@ def make_plan(recipe: Recipe, limit: int | None = None) -> Plan:
     count = len(source) if limit is None else min(limit, len(source))
     listing = _Listing(recipe)
     rows = list(listing.rows(source, count))
+    listing.check_columns()
     if not rows and listing.rejects:
         first = listing.rejects[0].reject
         raise SourceError(
             f"none of {count} rows can be used, such as row {listing.rejects[0].row}: {first.reason} ({first.detail})"
         )
-    listing.check_columns()
     ordered = rows
     if recipe.shards.order == "shuffled":
         ordered = sorted(rows, key=lambda row: digest_of(recipe.seed, "order", row.source_key))

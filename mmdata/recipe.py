@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +24,7 @@ from pydantic import (
 from mmdata.errors import RecipeError
 from mmdata.formats import AnyFormat
 from mmdata.limits import Limits
-from mmdata.recipe_text import Lines, apply_settings, explain, find_recipe, parse_yaml
+from mmdata.recipe_text import Lines, apply_settings, explain, find_recipe, parse_yaml, places_set
 from mmdata.schema import FieldType, ScalarName, Schema
 from mmdata.sources import AnySource
 from mmdata.sources.base import Source
@@ -145,6 +146,7 @@ class Recipe(_Part):
         moved = {setting.partition("=")[0].strip() for setting in settings}
         if isinstance(data.get("artifacts"), str) and "artifacts" not in moved:
             data["artifacts"] = str(path.parent / data["artifacts"])
+        lines = replace(lines, settings=places_set(data, settings))
         return cls.from_data(data, base=Path() if "source.path" in moved else path.parent, lines=lines)
 
     @classmethod

@@ -24,13 +24,17 @@ _DEEPEST_SETTING = 20
 
 @dataclass(frozen=True)
 class Lines:
-    """Where each value of a recipe stands in its file."""
+    """Where each value of a recipe stands: in its file, or in a setting that was put in place of what the file says."""
 
     file: str = ""
     numbers: Mapping[Place, int] = field(default_factory=dict)
+    settings: Mapping[Place, str] = field(default_factory=dict)
 
     def place(self, path: Place) -> str:
-        """Return `FILE:LINE: ` for a value, or for the nearest one around it; nothing where there is no file."""
+        """Return `FILE:LINE: ` or `--set SETTING: ` for a value, or for the nearest around it; nothing where there is none."""
+        set_here = [setting for place, setting in self.settings.items() if path[: len(place)] == place]
+        if set_here:
+            return f"--set {set_here[-1]}: "
         while path and path not in self.numbers:
             path = path[:-1]
         return f"{self.file}:{self.numbers[path]}: " if path in self.numbers else f"{self.file}: " if self.file else ""
@@ -96,6 +100,37 @@ def apply_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str
     return changed
 
 
+def places_set(data: Mapping[str, Any], settings: Sequence[str]) -> dict[Place, str]:
+    """Return which setting stands at which place of the data that settings were applied to."""
+    places: dict[Place, str] = {}
+    for setting in settings:
+        path = setting.partition("=")[0].strip().split(".")
+        stages = data.get("stages")
+        place: Place = tuple(path)
+        if path[0] == "stages" and len(path) > 1 and isinstance(stages, list):
+            names = _stage_names(stages)
+            numbers, rest = _stages_at(names, path[1:])
+            if len(numbers) != 1:
+                continue  # a later setting put other stages in their place
+            place = ("stages", numbers[0], names[numbers[0]], *rest)
+        places[place] = setting
+    return places
+
+
+def _stage_names(stages: Sequence[Any]) -> list[str]:
+    """Return the name of each stage, empty for what is not written as one."""
+    items = [dict.fromkeys([item]) if isinstance(item, str) else item for item in stages]
+    return [str(next(iter(item))) if isinstance(item, dict) and len(item) == 1 else "" for item in items]
+
+
+def _stages_at(names: Sequence[str], path: list[str]) -> tuple[list[int], list[str]]:
+    """Return the numbers of the stages that a path means, by number or by name, and the rest of the path."""
+    if path[0] in map(str, range(len(names))):
+        return [int(path[0])], path[1:]
+    name = ".".join(path[:2])
+    return [number for number, found in enumerate(names) if found == name], path[2:]
+
+
 def _with(data: object, path: list[str], value: object, setting: str) -> Any:  # noqa: ANN401 - plain data
     if not path:
         return value
@@ -110,20 +145,24 @@ def _with(data: object, path: list[str], value: object, setting: str) -> Any:  #
 
 def _with_stage(stages: list[Any], path: list[str], value: object, setting: str) -> list[Any]:
     items = [dict.fromkeys([item]) if isinstance(item, str) else item for item in stages]
-    names = [str(next(iter(item))) if isinstance(item, dict) and len(item) == 1 else "" for item in items]
-    numbers = [str(number) for number in range(len(items))]
-    if path[0] in numbers:
-        number, rest = int(path[0]), path[1:]
-    else:
-        name, rest = ".".join(path[:2]), path[2:]
-        if names.count(name) != 1:
-            raise RecipeError(f"--set {setting}: the recipe has {names.count(name)} stages {name!r}; name one by its number")
-        number = names.index(name)
+    names = _stage_names(stages)
+    numbers, rest = _stages_at(names, path)
+    if len(numbers) != 1:
+        raise RecipeError(f"--set {setting}: {_not_one(len(numbers), '.'.join(path[:2]), names)}")
+    (number,) = numbers
     if not rest or not names[number]:
         raise RecipeError(f"--set {setting}: name a stage and its option, as in stages.image.resize.size=128")
     (held,) = items[number].values()
     items[number] = {names[number]: _with(held or {}, rest, value, setting)}
     return items
+
+
+def _not_one(count: int, name: str, names: Sequence[str]) -> str:
+    if count:
+        return f"the recipe has {count} stages {name!r}; name one by its number"
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+    return f"the recipe has no stage {name!r}; {hint}"
 
 
 def explain(error: ValidationError, model: type[BaseModel], lines: Lines, path: Place = (), prefix: str = "") -> str:

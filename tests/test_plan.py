@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmdata.errors import RecipeError
+from mmdata.errors import RecipeError, SourceError
 from mmdata.plan import Plan, make_plan
 from mmdata.recipe import Recipe
 from tests.corpus import recipe_data
@@ -91,6 +91,21 @@ def test_column_that_no_row_has_is_refused(tmp_path: Path) -> None:
     """A column that is misspelt in the recipe does not make a corpus of empty fields."""
     with pytest.raises(RecipeError, match="no row of the source has a column 'txt'; did you mean 'text'"):
         plan_of(tmp_path, texts(3), fields={"text": {"kind": "text", "column": "txt"}})
+
+
+def test_a_column_of_groups_that_no_row_has_is_refused(tmp_path: Path) -> None:
+    """The column is named, not the rows that are turned away for the want of it."""
+    with pytest.raises(RecipeError, match="no row of the source has a column 'grup'; did you mean 'group'"):
+        plan_of(tmp_path, texts(3), split={"by": "grup"})
+
+
+def test_a_column_of_keys_that_no_row_has_is_refused(tmp_path: Path) -> None:
+    """The columns that there are are named; one row that has it is enough, and damaged rows do not matter."""
+    source = {"type": "manifest", "path": str(tmp_path / "manifest.jsonl"), "key": "kye"}
+    with pytest.raises(SourceError, match="has no column 'kye' for the key; there are key, text, group"):
+        plan_of(tmp_path, ["{broken", *texts(3)], source=source)
+    plan = plan_of(tmp_path, ["{broken", *texts(3), {"kye": "one", "text": "text"}], source=source)
+    assert [row.key for row in plan.planned] == ["one"]
 
 
 def test_listing_enters_the_fingerprint(tmp_path: Path) -> None:

@@ -112,6 +112,26 @@ def test_field_left_encoded_is_refused(tmp_path: Path) -> None:
         make_plan(Recipe.from_data(recipe_data(tmp_path / "nowhere.jsonl", stages=["audio.decode"])))
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["nam=x"], "--set nam=x: nam: unknown option; did you mean 'name'"),
+        (["limits.seconds=0"], "--set limits.seconds=0: limits.seconds: "),
+        (["limits={seconds: 0}"], "--set limits={seconds: 0}: limits.seconds: "),
+        (["seed=1", "shards.rows=9", "shards.rows=0"], "--set shards.rows=0: shards.rows: "),
+        (["stages.image.resize.sise=9"], "--set stages.image.resize.sise=9: stages[1] image.resize sise: unknown option"),
+        (["stages.1.size=no"], "--set stages.1.size=no: stages[1] image.resize size"),
+        (["stages.image.rsize.size=9"], "--set stages.image.rsize.size=9: the recipe has no stage 'image.rsize'; did you mean "),
+        (["stages.sound=9"], "--set stages.sound=9: the recipe has no stage 'sound'; there are image.decode, image.resize"),
+    ],
+)
+def test_an_error_of_a_setting_is_said_of_the_setting(tmp_path: Path, settings: list[str], said: str) -> None:
+    """Not of the file, which is as right as it was; where several set a value, of the last one."""
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, GOOD, *settings)
+    assert str(caught.value).startswith(said)
+
+
 def test_settings_change_values(tmp_path: Path) -> None:
     """Settings reach nested values, list items, and stages by name or number; a path in them is the caller's."""
     recipe = load(tmp_path, GOOD, "seed=7", "stages.image.resize.size=32", "stages.0.max_pixels=1000", "split.val=0.5")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, Protocol
 
@@ -68,6 +68,7 @@ class ManifestSource:
         self._config = config
         self._table = _table(config)
         _check_columns(config, self._table.columns)
+        _check_key(config, self._table)
         if not len(self._table):
             raise SourceError(f"{config.path}: the manifest has no rows; set source.path to one that has")
         self._folder = folder_around(config.path, config.max_bytes, outside=config.outside)
@@ -128,7 +129,27 @@ def _check_columns(config: Manifest, columns: tuple[str, ...] | None) -> None:
         found = f"the column {repeated[0]!r} twice" if repeated else "a column without a name"
         raise SourceError(f"{config.path}: has {found}; give each column a name of its own")
     if config.key is not None and config.key not in columns:
-        raise SourceError(f"{config.path}: has no column {config.key!r} for the key; there are {', '.join(columns)}")
+        raise _no_key(config, columns)
+
+
+def _check_key(config: Manifest, table: Table) -> None:
+    """Raise SourceError where rows have columns of their own, and none has that of the key. Nearly always, the first one has."""
+    if config.key is None or table.columns is not None:
+        return
+    columns: dict[str, None] = {}
+    for number in range(len(table)):
+        try:
+            columns |= dict.fromkeys(table[number])
+        except RecordError:
+            continue
+        if config.key in columns:
+            return
+    if columns:
+        raise _no_key(config, columns)
+
+
+def _no_key(config: Manifest, columns: Iterable[str]) -> SourceError:
+    return SourceError(f"{config.path}: has no column {config.key!r} for the key; there are {', '.join(columns)}")
 
 
 def _key(name: str, columns: Mapping[str, Any]) -> str:
