@@ -76,9 +76,12 @@ def test_no_command_lets_a_text_steer_the_terminal(hostile: Path, tmp_path: Path
 
 
 def test_errors_and_logs_do_not_steer_the_terminal(hostile: Path, tmp_path: Path) -> None:
-    """What a command says of a key that is not there, and of files that it leaves out, is printable."""
-    done = mmdata("inspect", hostile, SHOWN)
+    """What a command says of a key that is not there, of a rejected row, and of files that it leaves out, is printable."""
+    done = mmdata("inspect", hostile, f"{SHOWN} is not there")
     assert done.returncode == 2
+    rejected = mmdata("inspect", hostile, SHOWN)
+    assert rejected.returncode == 0
+    assert not STEERS.search(rejected.stdout + rejected.stderr)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/a.txt").write_text("a text")
     (tmp_path / "corpus/.\x1b[31m\u202e").write_text("left out")
