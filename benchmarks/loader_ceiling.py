@@ -65,13 +65,13 @@ def sleeping(decode: float, resize: float) -> Iterator[None]:
     """Let pictures be slept over instead of decoded and resized, for these milliseconds each."""
     canvas: Pixels = np.zeros((4096, 4096, 3), np.uint8)
 
-    def decoded(_payload: Any, _scratch: Any, height: int, width: int) -> Pixels:  # noqa: ANN401 - neither is looked at
+    def decoded(_payload: Any, _buffer: Any, height: int, width: int) -> Pixels:  # noqa: ANN401 - neither is looked at
         sleep(decode / 1000)
         return canvas[:height, :width]
 
     with (
         patch.object(pictures, "decode_jpeg", decoded),
-        patch.object(pictures, "resize_into", lambda *_: sleep(resize / 1000)),
+        patch.object(pictures, "resize_into", lambda *_, **__: sleep(resize / 1000)),
     ):
         yield
 

@@ -1,11 +1,13 @@
 """The contenders of `benchmarks.loader`: mmdata, the bare limit, and other loaders in the way that their documents show.
 
 All give the same thing: batches of pictures uint8 [batch, height, width, 3], cut at random, resized and mirrored by chance, from
-the same JPEG payloads. Windows of the peers are drawn from the same distribution (`PictureView.window`).
+the same JPEG payloads. Windows of the peers are drawn from the same distribution (`PictureView.windows`).
 """
 
 from __future__ import annotations
 
+import math
+import random
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +24,8 @@ from numpy.typing import NDArray
 
 from mmdata.dataset import Dataset
 from mmdata.loader import Loader, LoaderOptions, Order, PictureView, ShardedRecords
-from mmdata.loader.pictures import reduction
-from mmdata.loader.views import DRAWS, Window
+from mmdata.loader.pictures import frames_of, resize_into
+from mmdata.loader.views import DRAWS
 
 Pixels = NDArray[np.uint8]
 Counts = Generator[int, None, int] | Iterator[int]
@@ -60,11 +62,18 @@ def cut_by_pillow(picture: Any, view: PictureView) -> Pixels:  # noqa: ANN401 - 
     """Return a random window of a picture, resized by Pillow's bilinear filter, mirrored by chance."""
     from PIL import Image
 
-    draws = np.random.random(DRAWS).tolist()  # noqa: NPY002 - as augmentations of the peers draw: from the worker's own state
-    window = view.window(picture.height, picture.width, draws)
-    box = (window.left, window.top, window.left + window.width, window.top + window.height)
-    cut = picture.convert("RGB").resize(view.size[::-1], Image.Resampling.BILINEAR, box=box)
-    return np.asarray(cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if window.flipped else cut)
+    cut = picture.convert("RGB").resize(view.size[::-1], Image.Resampling.BILINEAR, box=_drawn_box(*picture.size, view))
+    return np.asarray(cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < view.flip else cut)
+
+
+def _drawn_box(width: int, height: int, view: PictureView) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a random window, drawn as the peers' users do: one by one, from the worker's state."""
+    pixels = random.uniform(*view.area) * width * height
+    ratio = math.exp(random.uniform(*map(math.log, view.ratio)))
+    columns, rows = (max(1, round(side)) for side in (math.sqrt(pixels * ratio), math.sqrt(pixels / ratio)))
+    columns, rows = min(width, columns), min(height, rows)
+    left, top = random.randint(0, width - columns), random.randint(0, height - rows)
+    return left, top, left + columns, top + rows
 
 
 def stacked(pictures: list[Pixels]) -> torch.Tensor:
@@ -88,22 +97,22 @@ class Limit:
     """The library calls and nothing else: payloads and batches lie in memory, windows are drawn, threads share only the work."""
 
     def __init__(self, task: Task, *, resize: bool) -> None:
+        from simplejpeg import decode_jpeg_header
+
         records = task.records
         self._task = task
-        self._payloads = [bytes(records.payloads(index).payloads["jpg"]) for index in range(len(records))]
+        self._payloads = [bytes(raw.payloads["jpg"]) for raw in records.payloads(range(len(records)))]
         self._resize = resize
         self._rows = 3 * task.batch_size  # as many batches as a loader has under way
         self._batches = np.empty((self._rows, *task.view.size, 3), np.uint8)
         self._rng = np.random.default_rng(0)
+        self._sizes = np.array([decode_jpeg_header(payload)[:2] for payload in self._payloads])
 
     def __call__(self) -> Iterator[int]:
         """Yield the sizes of batches."""
-        from simplejpeg import decode_jpeg_header
-
         size, count = self._task.batch_size, len(self._payloads)
-        sizes = [decode_jpeg_header(payload)[:2] for payload in self._payloads]
-        windows = [self._task.view.window(height, width, self._rng.random(DRAWS).tolist()) for height, width in sizes]
-        work = list(zip(self._payloads, sizes, windows, strict=True))
+        frames = frames_of(self._task.view, self._sizes, self._rng.random((count, DRAWS)), reducible=True)
+        work = list(zip(self._payloads, frames.sizes.tolist(), frames.windows.tolist(), strict=True))
         whole = count // size * size
         with ThreadPoolExecutor(self._task.workers) as pool:
             parts = [(start % self._rows, work[start : start + PART]) for start in range(0, whole, PART)]
@@ -111,29 +120,16 @@ class Limit:
             for _ in range(0, whole, size):
                 yield sum(islice(done, size // PART))
 
-    def _decode(self, numbered: tuple[int, list[tuple[bytes, tuple[int, int], Window]]]) -> int:
+    def _decode(self, numbered: tuple[int, list[tuple[bytes, list[int], list[int]]]]) -> int:
         from simplejpeg import decode_jpeg
 
         first, part = numbered
         out = self._batches[first : first + len(part)]
-        for row, (payload, (height, width), window) in zip(out, part, strict=True):
-            factor = reduction(window, self._task.view.size)
-            least = (0, 0) if factor == 1 else (-(-height // factor), -(-width // factor))
-            pixels = decode_jpeg(payload, "RGB", min_height=least[0], min_width=least[1])
+        for row, (payload, (height, width), (top, left, rows, columns, flipped)) in zip(out, part, strict=True):
+            pixels = decode_jpeg(payload, "RGB", fastdct=False, fastupsample=False, min_height=height, min_width=width)
             if self._resize:
-                _resize(row, pixels, window, factor)
+                resize_into(row, pixels[top : top + rows, left : left + columns], flipped=bool(flipped))
         return len(part)
-
-
-def _resize(out: Pixels, pixels: Pixels, window: Window, factor: int) -> None:
-    import cv2
-
-    top, left = window.top // factor, window.left // factor
-    cut = pixels[top : top + window.height // factor, left : left + window.width // factor]
-    source, target = (torch.from_numpy(array).permute(2, 0, 1)[None] for array in (cut, out))
-    torch.ops.aten._upsample_bilinear2d_aa.out(source, list(out.shape[:2]), False, None, None, out=target)  # noqa: FBT003
-    if window.flipped:
-        cv2.flip(out, 1, dst=out)
 
 
 def webdataset(task: Task) -> Epoch:
@@ -200,7 +196,7 @@ def _write_chunks(task: Task, chunks: Path) -> None:
     chunks.mkdir(parents=True)
     records, writer = task.records, BinaryWriter(str(chunks), chunk_bytes="16MB")
     for index in range(len(records)):
-        writer.add_item(index, {"jpg": bytes(records.payloads(index).payloads["jpg"])})
+        writer.add_item(index, {"jpg": bytes(records.payloads([index])[0].payloads["jpg"])})
     writer.done()
     writer.merge()
 
@@ -243,7 +239,7 @@ def raw_contenders(task: Task) -> dict[str, Epoch]:
         for epoch in range(RAW_EPOCHS):
             numbers = order.indices(epoch, np.arange(len(records))).tolist()
             for start in range(0, len(numbers), task.batch_size):
-                yield len([records.payloads(number) for number in numbers[start : start + task.batch_size]])
+                yield len(records.payloads(numbers[start : start + task.batch_size]))
 
     def one_by_one() -> Iterator[int]:
         rows = wds.WebDataset(task.tars, shardshuffle=False, empty_check=False).repeat(RAW_EPOCHS)

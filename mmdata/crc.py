@@ -5,7 +5,11 @@ ISA-L's takes a tenth of the time of zlib's. A machine that only loads does with
 
 try:
     from isal.isal_zlib import crc32
+
+    FAST = True
 except ModuleNotFoundError:
     from zlib import crc32
 
-__all__ = ["crc32"]
+    FAST = False
+
+__all__ = ["FAST", "crc32"]

@@ -7,18 +7,24 @@ Philox is counter-based (Salmon et al., "Parallel random numbers: as easy as 1, 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from struct import unpack
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmdata.errors import RecipeError
 
 
 def digest_of(*parts: str | int, size: int = 16) -> bytes:
     """Return `size` bytes (1 to 64) that depend on every part and on where one part ends and the next begins."""
-    text = "\x1f".join([f"{len(part)}:{part}" for part in map(str, parts)])
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
+    return hashlib.blake2b(b"\x1f".join(map(_encoded, parts)), digest_size=size).digest()
+
+
+def _encoded(part: str | int) -> bytes:
+    text = str(part)
+    return f"{len(text)}:{text}".encode("utf-8", "surrogatepass")
 
 
 def fraction_of(*parts: str | int) -> float:
@@ -33,6 +39,18 @@ def fractions_of(count: int, *parts: str | int) -> list[float]:
     """
     digest = digest_of(*parts, size=8 * count)
     return [(word >> 11) / (1 << 53) for word in unpack(f"<{count}Q", digest)]
+
+
+def fractions_by_key(count: int, place: Iterable[str | int], keys: Iterable[str]) -> NDArray[np.float64]:
+    """Return `fractions_of(count, *place, key)` for each key, float64 [keys, count]: what the keys share is hashed once."""
+    shared = hashlib.blake2b(b"".join(_encoded(part) + b"\x1f" for part in place), digest_size=8 * count)
+    digests = []
+    for key in keys:
+        digest = shared.copy()
+        digest.update(_encoded(key))
+        digests.append(digest.digest())
+    words = np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, count)
+    return (words >> np.uint64(11)) / float(1 << 53)
 
 
 def rng_for(seed: int, *place: str | int) -> np.random.Generator:

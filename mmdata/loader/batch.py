@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from mmdata.loader.cuts import Cuts
 from mmdata.loader.decoding import channels_of
 from mmdata.loader.packed import Packed
 from mmdata.schema import FieldType
@@ -32,7 +33,8 @@ class Batch:
     `padding` and `substituted`, bool [batch]: rows that repeat the epoch's start to fill its last batch, and rows that stand in
     for a record that could not be read. `epoch` and `step` count from 0; -1 where a plain `DataLoader` made the batch.
 
-    `packed` is there where token sequences share rows: it says where each stands in the rows of its field.
+    `packed` is there where token sequences share rows: it says where each stands in the rows of its field. `cuts` are there only
+    on the way to a device: it makes of them the pictures that `fields` lacks till then.
     """
 
     keys: list[str]
@@ -44,6 +46,7 @@ class Batch:
     epoch: int = -1
     step: int = -1
     packed: Packed | None = None
+    cuts: dict[str, Cuts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -51,8 +54,9 @@ class Batch:
     def tensors(self) -> list[torch.Tensor]:
         """Return every tensor of the batch."""
         columns = [column for column in self.fields.values() if isinstance(column, torch.Tensor)]
+        cuts = [tensor for cuts in self.cuts.values() for tensor in cuts.tensors()]
         packed = [] if self.packed is None else self.packed.tensors()
-        return [*columns, *self.lengths.values(), self.padding, self.substituted, *packed]
+        return [*columns, *cuts, *self.lengths.values(), self.padding, self.substituted, *packed]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """Return the batch with its tensors on a device."""
@@ -78,18 +82,18 @@ class Batch:
         if self.packed is not None and self.packed.field == name:
             return int(lengths.sum()), self.packed.documents.numel()
         sizes = lengths[:, None] if lengths.ndim == 1 else lengths
-        column = self.fields[name]
-        if isinstance(column, torch.Tensor) and column.dtype == torch.uint8 and column.ndim == 4:
-            sizes = sizes[:, :2]  # of pictures that are resized later, a third number says whether they are mirrored
+        if name in self.cuts:
+            return int((sizes > 0).all(1).sum()), len(sizes)  # they will have one size
         return int(sizes.prod(1).sum()), len(sizes) * int(sizes.amax(0).prod())
 
     def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """Return the batch with a function applied to every tensor."""
         columns = {name: function(column) if isinstance(column, torch.Tensor) else column for name, column in self.fields.items()}
+        cuts = {name: found.mapped(function) for name, found in self.cuts.items()}
         lengths = {name: function(length) for name, length in self.lengths.items()}
         padding, substituted = function(self.padding), function(self.substituted)
         packed = None if self.packed is None else self.packed.mapped(function)
-        return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted, packed=packed)
+        return replace(self, fields=columns, lengths=lengths, padding=padding, substituted=substituted, packed=packed, cuts=cuts)
 
 
 def widened(batch: Batch, types: Mapping[str, FieldType]) -> Batch:

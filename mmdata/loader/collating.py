@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 
 from mmdata.errors import ConfigError
 from mmdata.loader.batch import Batch, Column
-from mmdata.loader.decoding import channels_of
+from mmdata.loader.cuts import Cuts
+from mmdata.loader.decoding import Columns, channels_of
 from mmdata.loader.example import Example
-from mmdata.loader.pictures import Cut
+from mmdata.loader.pictures import Cut, ResizedColumn, joined
 from mmdata.loader.scratch import BatchMemory
 from mmdata.schema import FieldType
 
-_NONE: Mapping[str, torch.Tensor] = {}
+_NONE: Columns = {}
 
 
 @dataclass(frozen=True, eq=False)
 class _Filling:
-    """A column that waits for its values: `rows` is its memory, and with `padded` what lies beyond a value is to be zero."""
+    """A column that waits for its values: `rows` is its memory; what lies beyond a value is to be zero."""
 
     rows: NDArray[Any]
     values: Sequence[NDArray[Any]]
-    padded: bool
 
     def fill(self, start: int, stop: int) -> None:
         """Write the values of these rows."""
@@ -36,8 +36,7 @@ class _Filling:
             if value.shape == whole:
                 self.rows[row] = value
                 continue
-            if self.padded:
-                self.rows[row] = 0
+            self.rows[row] = 0
             place: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
             self.rows[place] = value
 
@@ -45,7 +44,7 @@ class _Filling:
 class Collation:
     """The batch of some records, whose columns are allocated first and filled by any threads, in any parts, before it is taken.
 
-    `columns` are those into which values were decoded already, uint8 [batch, height, width, 3]; the others are made in `memory`.
+    `columns` are those that pictures were decoded into; all others are made in `memory`.
     Raises ConfigError where the values of a field do not fit together.
     """
 
@@ -53,22 +52,23 @@ class Collation:
         self,
         examples: Sequence[Example],
         types: Mapping[str, FieldType],
-        columns: Mapping[str, torch.Tensor] = _NONE,
+        columns: Columns = _NONE,
         memory: BatchMemory | None = None,
     ) -> None:
         self._examples, self._memory = examples, memory or BatchMemory()
         self._fields: dict[str, Column] = {}
         self._lengths: dict[str, torch.Tensor] = {}
+        self._cuts: dict[str, Cuts] = {}
         self._fillings: list[_Filling] = []
         for name, type_ in types.items():
             values: list[Any] = [example.fields[name] for example in examples]
             if type_.kind == "text":
                 self._fields[name] = values
-            elif name in columns:
-                self._fields[name] = columns[name]
-                self._lengths[name] = torch.tensor([picture.shape[:2] for picture in values], dtype=torch.int64)
             elif isinstance(values[0], Cut):
-                self._gather(name, values)
+                cuts = joined(values)
+                self._cuts[name], self._lengths[name] = cuts, cuts.sizes
+            elif isinstance(column := columns.get(name), ResizedColumn):
+                self._fields[name], self._lengths[name] = column.taking_in(values)
             else:
                 self._pad(name, values, type_)
 
@@ -86,14 +86,7 @@ class Collation:
         """Return the batch, still as narrow as decoded: `Finish` gives it the form that `Batch` promises."""
         nothing = torch.zeros(len(self._examples), dtype=torch.bool)
         keys, metadata = [example.key for example in self._examples], [dict(example.metadata) for example in self._examples]
-        return Batch(keys, self._fields, self._lengths, metadata, nothing, nothing.clone())
-
-    def _gather(self, name: str, cuts: Sequence[Cut]) -> None:
-        """Allocate for cuts, uint8 [batch, height, width, 3]; what lies beyond one is never read, so it is left as it is."""
-        sizes = np.array([(*cut.pixels.shape[:2], cut.flipped) for cut in cuts], dtype=np.int64)
-        self._lengths[name] = torch.from_numpy(sizes)
-        height, width, _ = sizes.max(axis=0).tolist()
-        self._allocate(name, (height, width, 3), [cut.pixels for cut in cuts], padded=False)
+        return Batch(keys, self._fields, self._lengths, metadata, nothing, nothing.clone(), cuts=self._cuts)
 
     def _pad(self, name: str, values: Sequence[NDArray[Any]], type_: FieldType) -> None:
         """Allocate for arrays, [batch, …], zero-padded at the end of the axes that may vary."""
@@ -108,16 +101,16 @@ class Collation:
         ndim, dtype = held[0].ndim, held[0].dtype
         values = [value if (value.ndim, value.dtype) == (ndim, dtype) else np.zeros([0] * ndim, dtype) for value in values]
         sizes = np.array([value.shape for value in values], dtype=np.int64)
-        self._allocate(name, tuple(sizes.max(axis=0).tolist()), values, padded=True)
+        self._allocate(name, tuple(sizes.max(axis=0).tolist()), values)
         axes = [axis for axis in varying if axis < ndim]
         if axes:
             self._lengths[name] = torch.from_numpy(sizes[:, axes] if len(varying) > 1 else sizes[:, axes[0]].copy())
 
-    def _allocate(self, name: str, shape: tuple[int, ...], values: Sequence[NDArray[Any]], *, padded: bool) -> None:
+    def _allocate(self, name: str, shape: tuple[int, ...], values: Sequence[NDArray[Any]]) -> None:
         dtype = torch.from_numpy(np.zeros(0, values[0].dtype)).dtype
         column = self._memory.empty((len(values), *shape), dtype)
         self._fields[name] = column
-        self._fillings.append(_Filling(column.numpy(), values, padded))
+        self._fillings.append(_Filling(column.numpy(), values))
 
 
 def collate(examples: Sequence[Example], types: Mapping[str, FieldType]) -> Batch:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.pictures import Cut, PictureDecoder, whole_picture
-from mmdata.loader.scratch import Scratch
-from mmdata.loader.seat import Seats
+from mmdata.loader.pictures import Cut, PictureColumn, PictureField, whole_picture
+from mmdata.loader.scratch import BatchMemory, Scratch
+from mmdata.loader.shard_files import Entries
 from mmdata.loader.views import PictureView, check_views
 from mmdata.payload_heads import check_values, read_npy
 from mmdata.schema import FieldType
@@ -27,9 +27,12 @@ Decoded = NDArray[Any] | str | Cut
 Decoder = Callable[[memoryview], Decoded]
 """Decodes a payload; an empty one is that of an absent field. Raises RecordError where the payload is not what it should be."""
 
+Columns = Mapping[str, PictureColumn]
+"""The columns of a batch that pictures are decoded into, by field."""
+
 
 class RecordDecoder:
-    """Decodes the payloads of a record: those of a field with a picture's view through it, all others whole.
+    """Decodes the payloads of a record: those of a field with a picture's view into its column, all others by themselves.
 
     `members` has the field of each extension. With `resize`, pictures of a view get their size here, otherwise they stay cuts.
     Raises ConfigError for a view that does not fit its field, MissingExtraError where a library is missing.
@@ -40,30 +43,33 @@ class RecordDecoder:
     ) -> None:
         check_views(options.views, types)
         self._whole: list[tuple[str, str, Decoder]] = []
-        self._viewed: list[tuple[str, str, PictureDecoder]] = []
+        self._viewed: list[tuple[str, str, PictureField]] = []
         for extension, name in members.items():
             view = options.views.get(name)
             if isinstance(view, PictureView):
-                decoder = PictureDecoder(name, view, _format(extension), resize=resize)
-                self._viewed.append((extension, name, decoder))
+                self._viewed.append((extension, name, PictureField(name, view, _format(extension), resize=resize)))
             else:
                 self._whole.append((extension, name, decoder_of(extension, types[name], options)))
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of a decoded value, by field, where it is the same for every record."""
-        return {name: decoder.shape for _, name, decoder in self._viewed if decoder.shape is not None}
+    def viewed(self) -> tuple[str, ...]:
+        """The fields of pictures that are shown through a view."""
+        return tuple(name for _, name, _ in self._viewed)
 
     @property
     def random(self) -> bool:
         """Whether the same record is decoded to something else in another epoch."""
-        return any(decoder.random for _, _, decoder in self._viewed)
+        return any(field.random for _, _, field in self._viewed)
 
-    def __call__(self, payloads: Mapping[str, memoryview], key: str, seats: Seats, row: int) -> dict[str, Decoded]:
-        """Return the decoded fields, for a row. Raises RecordError where one cannot be decoded."""
+    def columns(self, entries: Entries, seed: int, epoch: int, memory: BatchMemory) -> Columns:
+        """Return the columns for records of an epoch; `seed`, epoch and keys decide what is drawn at random."""
+        return {name: field.column(entries.keys, entries.sizes[name], seed, epoch, memory) for _, name, field in self._viewed}
+
+    def __call__(self, payloads: Mapping[str, memoryview], columns: Columns, row: int) -> dict[str, Decoded]:
+        """Return the decoded fields of the record of a row. Raises RecordError where one cannot be decoded."""
         fields: dict[str, Decoded] = {name: decode(payloads[extension]) for extension, name, decode in self._whole}
-        for extension, name, decode in self._viewed:
-            fields[name] = decode(payloads[extension], key, seats, row)
+        for extension, name, _ in self._viewed:
+            fields[name] = columns[name].decode(row, payloads[extension])
         return fields
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmdata.loader.batch import Batch, Column, widened
+from mmdata.loader.cuts import Cuts
 from mmdata.loader.log_mel import LogMel
 from mmdata.loader.resizing import resized
 from mmdata.loader.views import LogMelView, PictureView, View
@@ -33,10 +34,11 @@ class Finish:
         fields: dict[str, Column] = dict(batch.fields)
         lengths = dict(batch.lengths)
         for name, pixels in self._pictures.items():
-            fields[name], lengths[name] = pixels(_tensor(fields[name]), lengths[name])
+            given = batch.cuts[name] if name in batch.cuts else _tensor(fields[name])
+            fields[name], lengths[name] = pixels(given, lengths[name])
         for name, log_mel in self._sounds.items():
             fields[name], lengths[name] = log_mel(_tensor(fields[name]), lengths[name])
-        return replace(batch, fields=fields, lengths=lengths)
+        return replace(batch, fields={name: fields[name] for name in self._types}, lengths=lengths, cuts={})
 
 
 class _Pixels:
@@ -50,21 +52,21 @@ class _Pixels:
         self._offset = torch.tensor(view.mean, device=device)[:, None, None] / deviation
         self._shown = torch.tensor(view.size, device=device)
 
-    def __call__(self, pictures: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, pictures: Tensor | Cuts, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return pictures [batch, 3, height, width] and their sizes int64 [batch, 2].
 
-        Given are uint8 [batch, 3, height, width] with the sizes, or, of cuts, with a third number: 1 where it is mirrored.
+        Given are uint8 [batch, 3, height, width] or cuts, and the sizes.
         """
-        if lengths.shape[1] == 3:
-            precision = torch.float16 if pictures.is_cuda else torch.float32
-            cut = resized(pictures.permute(0, 2, 3, 1), lengths[:, :2], self._size, lengths[:, 2] > 0, precision)
+        if isinstance(pictures, Cuts):
+            precision = torch.float16 if pictures.pixels.is_cuda else torch.float32
+            shown = resized(pictures.padded(), pictures.sizes, self._size, pictures.flipped, precision)
             # Levels are whole numbers whoever resizes: what comes after sees no difference but rounding.
-            pictures = cut.round_().clamp_(0, 255)
+            pictures = shown.round_().clamp_(0, 255)
         if self._dtype == torch.uint8:
             finished = pictures.to(torch.uint8)
         else:
             finished = (pictures.float() * self._factor - self._offset).to(self._dtype)
-        there = (lengths[:, :2] > 0).all(1, keepdim=True)
+        there = (lengths > 0).all(1, keepdim=True)
         return finished.contiguous(memory_format=torch.channels_last), torch.where(there, self._shown, 0)
 
 

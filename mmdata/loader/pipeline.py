@@ -18,6 +18,7 @@ import torch
 
 from mmdata.loader.batch import Batch
 from mmdata.loader.collating import Collation
+from mmdata.loader.decoding import Columns
 from mmdata.loader.device import Sent, Transfer
 from mmdata.loader.packed import pack
 from mmdata.loader.reading import Part, PartReader
@@ -55,7 +56,7 @@ class Planned:
 
     rows: Rows
     following: Place
-    columns: dict[str, torch.Tensor]
+    columns: Columns
     parts: list[Future[Part]]
 
 
@@ -109,13 +110,13 @@ class Pipeline:
                     yield self._next(pending)
 
     def _plan(self, steps: Iterator[tuple[Rows, Place]], decoders: ThreadPoolExecutor, memory: BatchMemory) -> Planned:
-        """Find the records of the next batch and have them decoded."""
+        """Find the records of the next batch, what the index says of them and where they are decoded to; have that done."""
         rows, following = next(steps)
-        count = len(rows.positions)
-        columns = {name: memory.empty((count, *shape), torch.uint8) for name, shape in self._records.shapes.items()}
-        arrays = {name: column.numpy() for name, column in columns.items()}
+        entries = self._records.look_up(rows.shards, rows.records)
+        columns = self._records.columns(entries, self._schedule.order.seed, rows.place.epoch, memory)
+        count = len(entries)
         parts = [
-            decoders.submit(self._reader.read, rows, arrays, start, min(start + _RECORDS_A_TASK, count))
+            decoders.submit(self._reader.read, rows, entries, columns, start, min(start + _RECORDS_A_TASK, count))
             for start in range(0, count, _RECORDS_A_TASK)
         ]
         return Planned(rows, following, columns, parts)

@@ -8,12 +8,12 @@ from functools import partial
 from time import perf_counter
 
 from mmdata.errors import RecordError
-from mmdata.loader.decoding import bytes_in
+from mmdata.loader.access import AMONG_THREADS
+from mmdata.loader.decoding import Columns, bytes_in
 from mmdata.loader.example import Example
 from mmdata.loader.records import ShardedRecords
 from mmdata.loader.schedule import Rows, Schedule
-from mmdata.loader.seat import Columns, Seats
-from mmdata.loader.shard_files import Raw
+from mmdata.loader.shard_files import Entries, Payloads
 from mmdata.loader.stats import Meter
 from mmdata.loader.substitution import Slot, Substitution, substituted
 
@@ -36,51 +36,42 @@ class PartReader:
     def __init__(self, records: ShardedRecords, schedule: Schedule, meter: Meter) -> None:
         self._records, self._schedule, self._meter = records, schedule, meter
 
-    def read(self, rows: Rows, columns: Columns, start: int, stop: int) -> Part:
-        """Return the records of the rows from `start` to `stop`; pictures of a view are written into the columns there are.
+    def read(self, rows: Rows, entries: Entries, columns: Columns, start: int, stop: int) -> Part:
+        """Return the records of the rows from `start` to `stop`; pictures of a view are decoded into the columns.
 
         Raises DatasetError where a record cannot be read, and no substitute for it either.
         """
-        seats = Seats(self._schedule.order.seed, rows.place.epoch, columns)
-        places = zip(rows.shards[start:stop].tolist(), rows.records[start:stop].tolist(), strict=True)
         begin = perf_counter()
-        fetched = [self._fetched(shard, record) for shard, record in places]
+        fetched = self._records.fetch(entries, start, stop, AMONG_THREADS)
         read = perf_counter()
-        decoded = [self._decoded(found, seats, row) for row, found in enumerate(fetched, start)]
+        decoded = [self._decoded(entries, found, columns, row) for row, found in enumerate(fetched, start)]
         self._enter(fetched, decoded, read - begin, perf_counter() - read)
-        examples, lost = zip(*self._substituted(rows, seats, start, decoded), strict=True)
+        examples, lost = zip(*self._substituted(rows, entries, start, decoded), strict=True)
         return Part(list(examples), list(lost))
 
-    def _fetched(self, shard: int, record: int) -> Raw | RecordError:
-        try:
-            return self._records.fetch(shard, record)
-        except RecordError as error:
-            return error
-
-    def _decoded(self, found: Raw | RecordError, seats: Seats, row: int) -> Example | RecordError:
+    def _decoded(self, entries: Entries, found: Payloads | RecordError, columns: Columns, row: int) -> Example | RecordError:
         if isinstance(found, RecordError):
             return found
         try:
-            return self._records.decode(found, seats, row)
+            return self._records.decode(entries, found, columns, row)
         except RecordError as error:
             return error
 
     def _substituted(
-        self, rows: Rows, seats: Seats, start: int, decoded: list[Example | RecordError]
+        self, rows: Rows, entries: Entries, start: int, decoded: list[Example | RecordError]
     ) -> Iterator[tuple[Example, Substitution | None]]:
         for row, found in enumerate(decoded, start):
             if isinstance(found, RecordError):
                 slot = Slot(rows.place.epoch, int(rows.positions[row]), int(rows.shards[row]), int(rows.records[row]))
-                read = partial(self._records.read, seats=seats, row=row)
-                others = self._schedule.substitutes(rows, slot.position)
-                yield substituted(slot, self._records.name(slot.shard, slot.record), found, others, read)
+                read = partial(self._records.read, seed=self._schedule.order.seed, epoch=slot.epoch)
+                yield substituted(slot, entries.keys[row], found, self._schedule.substitutes(rows, slot.position), read)
             else:
                 yield found, None
 
     def _enter(
-        self, fetched: list[Raw | RecordError], decoded: list[Example | RecordError], reading: float, decoding: float
+        self, fetched: list[Payloads | RecordError], decoded: list[Example | RecordError], reading: float, decoding: float
     ) -> None:
-        payloads = [found.payloads for found in fetched if isinstance(found, Raw)]
+        payloads = [found for found in fetched if not isinstance(found, RecordError)]
         fields = [found.fields for found in decoded if isinstance(found, Example)]
         self._meter.add("read", len(fetched), sum(sum(map(len, each.values())) for each in payloads), reading)
         self._meter.add("decode", len(decoded), sum(sum(map(bytes_in, each.values())) for each in fields), decoding)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdata.errors import ConfigError
+from mmdata.errors import ConfigError, RecordError
+from mmdata.loader.access import ALONE, Access
 from mmdata.loader.batch import Batch
 from mmdata.loader.collating import collate
 from mmdata.loader.collection import Collection, Readable
-from mmdata.loader.decoding import RecordDecoder
+from mmdata.loader.decoding import Columns, RecordDecoder
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.seat import Seats
-from mmdata.loader.shard_files import Raw, ShardFiles
+from mmdata.loader.scratch import BatchMemory
+from mmdata.loader.shard_files import Entries, Payloads, Raw, ShardFiles
 from mmdata.schema import FieldType
 
 _EVERYTHING = LoaderOptions()
-_NOWHERE = Seats()
 
 
 class ShardedRecords:
@@ -36,59 +35,77 @@ class ShardedRecords:
         self, out: Readable | Collection, split: str = "train", options: LoaderOptions = _EVERYTHING, *, resize: bool = True
     ) -> None:
         collection = Collection.of(out, options.cache).select(options.fields)
-        members = collection.members
         self.types: Mapping[str, FieldType] = collection.fields
         self.views = options.views
-        self._decode = RecordDecoder(members, self.types, options, resize=resize)
+        self._decode = RecordDecoder(collection.members, self.types, options, resize=resize)
         # Reading ahead goes from one window into the next; a few more are for substitutes.
-        self._files = ShardFiles(collection, split, len(collection.datasets) * (2 * options.window + 8))
+        capacity = len(collection.datasets) * (2 * options.window + 8)
+        self._files = ShardFiles(collection, split, capacity, self._decode.viewed)
         self.counts: NDArray[np.int64] = self._files.counts
-        self._ends: list[int] = np.cumsum(self.counts).tolist()
+        self._ends = np.cumsum(self.counts)
         self._finish = Finish(self.types, self.views)
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return int(self._ends[-1])
 
     def __getitem__(self, index: int) -> Example:
-        """Return a record by its number. Raises RecordError where it cannot be read, IndexError where there is none.
+        """Return a record by its number. Raises as `__getitems__` does."""
+        return self.__getitems__([index])[0]
 
-        Raises ConfigError where a view is random: a number does not say which epoch it is of.
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        """Return records by their numbers; a plain `DataLoader` asks for those of a batch at once.
+
+        Raises RecordError where one cannot be read, IndexError where there is none of this number, ConfigError where a view is
+        random: a number does not say which epoch it is of.
         """
         if self._decode.random:
             raise ConfigError("views that are random need the epoch, which only `Loader` knows; choose other views here")
-        return self.read(*self._place(index))
+        entries = self._entries(indices)
+        columns = self.columns(entries)
+        fetched = self.fetch(entries, 0, len(entries))
+        return [self.decode(entries, _readable(found), columns, row) for row, found in enumerate(fetched)]
 
-    def payloads(self, index: int) -> Raw:
-        """Return a record by its number as it is stored: checked, but not decoded. Raises as `[index]` does."""
-        return self._files.read(*self._place(index))
+    def payloads(self, indices: Sequence[int]) -> list[Raw]:
+        """Return records by their numbers as they are stored: checked, but not decoded. Raises as `[index]` does."""
+        entries = self._entries(indices)
+        found = map(_readable, self.fetch(entries, 0, len(entries)))
+        return list(map(Raw, entries.keys, found, entries.metadata))
 
-    def _place(self, index: int) -> tuple[int, int]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"record {index} of a split with {len(self)} records")
-        shard = bisect_right(self._ends, index)  # passes over empty shards
-        return shard, index - (self._ends[shard - 1] if shard else 0)
+    def _entries(self, indices: Sequence[int]) -> Entries:
+        numbers = np.asarray(indices, dtype=np.int64)
+        outside = numbers[(numbers < 0) | (numbers >= len(self))].tolist()
+        if outside:
+            raise IndexError(f"record {outside[0]} of a split with {len(self)} records")
+        shards = np.searchsorted(self._ends, numbers, side="right")  # passes over empty shards
+        return self.look_up(shards, numbers - (self._ends - self.counts)[shards])
 
-    def read(self, shard: int, record: int, seats: Seats = _NOWHERE, row: int = 0) -> Example:
-        """Return a record by its shard and its number there, decoded for a row. Raises RecordError where it cannot be read."""
-        return self.decode(self.fetch(shard, record), seats, row)
+    def look_up(self, shards: NDArray[np.int64], records: NDArray[np.int64]) -> Entries:
+        """Return what the index says of records, by their shards and their numbers there."""
+        return self._files.look_up(shards, records)
 
-    def fetch(self, shard: int, record: int) -> Raw:
-        """Return a record by its shard and its number there, undecoded. Raises RecordError where it cannot be read."""
-        return self._files.read(shard, record)
+    def columns(self, entries: Entries, seed: int = 0, epoch: int = 0, memory: BatchMemory | None = None) -> Columns:
+        """Return the columns that pictures of these records are decoded into, as they are shown in this epoch."""
+        return self._decode.columns(entries, seed, epoch, memory or BatchMemory())
 
-    def decode(self, raw: Raw, seats: Seats, row: int) -> Example:
-        """Return a record decoded for a row. Raises RecordError where it cannot be decoded."""
-        return Example(raw.key, self._decode(raw.payloads, raw.key, seats, row), raw.metadata)
+    def fetch(self, entries: Entries, start: int, stop: int, access: Access = ALONE) -> list[Payloads | RecordError]:
+        """Return the payloads of the records from `start` to `stop`, or why one cannot be read."""
+        return self._files.fetch(entries, start, stop, access)
 
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The shape of a field in every record, uint8, where it is known before anything is decoded."""
-        return self._decode.shapes
+    def decode(self, entries: Entries, payloads: Payloads, columns: Columns, row: int) -> Example:
+        """Return the record of a row, decoded. Raises RecordError where it cannot be decoded."""
+        return Example(entries.keys[row], self._decode(payloads, columns, row), entries.metadata[row])
 
-    def name(self, shard: int, record: int) -> str:
-        """Return the key of a record, readable or not; where even its index is lost, its shard and its number there."""
-        return self._files.name(shard, record)
+    def read(self, shard: int, record: int, seed: int, epoch: int) -> Example:
+        """Return one record by its shard and its number there, in memory of its own. Raises RecordError where it is damaged."""
+        entries = self.look_up(np.array([shard]), np.array([record]))
+        return self.decode(entries, _readable(self.fetch(entries, 0, 1)[0]), self.columns(entries, seed, epoch), 0)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Return the batch of these records, for the `collate_fn` of a `DataLoader`; it does not know its epoch and step."""
         return self._finish(collate(examples, self.types))
+
+
+def _readable(found: Payloads | RecordError) -> Payloads:
+    if isinstance(found, RecordError):
+        raise found
+    return found

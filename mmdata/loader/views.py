@@ -5,10 +5,12 @@ A view is plain settings. Decoders use it to decode no more than it shows, and t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmdata.dsp.mel import RATE
 from mmdata.errors import ConfigError
@@ -16,19 +18,11 @@ from mmdata.schema import FieldType
 
 Crop = Literal["none", "center", "random"]
 PixelType = Literal["uint8", "float32", "float16", "bfloat16"]
+Integers = NDArray[np.int64]
+Numbers = NDArray[np.float64]
 
 DRAWS = 5
 """Random numbers that decide a window: area, ratio, row, column, flip."""
-
-
-class Window(NamedTuple):
-    """A part of a picture, in its pixels, and whether it is shown mirrored."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    flipped: bool
 
 
 @dataclass(frozen=True)
@@ -78,29 +72,33 @@ class PictureView:
         """Whether what is shown differs from epoch to epoch."""
         return self.crop == "random" or self.flip > 0
 
-    def window(self, height: int, width: int, draws: Sequence[float]) -> Window:
-        """Return the part of a picture of this size that is shown; `draws` are `DRAWS` numbers in [0, 1)."""
+    def windows(self, sizes: Integers, draws: Numbers) -> Integers:
+        """Return the parts of pictures that are shown: int64 [pictures, 5], top, left, height, width, and 1 where mirrored.
+
+        `sizes`, int64 [pictures, 2], are height and width, at least 1; `draws`, float64 [pictures, DRAWS], are in [0, 1).
+        """
+        height, width = sizes.T
+        rows, columns = self._shape(height.astype(np.float64), width.astype(np.float64), draws)
+        rows, columns = np.clip(rows, 1, height), np.clip(columns, 1, width)
+        row, column = draws[:, 2:4].T if self.crop == "random" else (0.5, 0.5)
+        top, left = np.floor(row * (height - rows + 1)), np.floor(column * (width - columns + 1))
+        return np.stack([top, left, rows, columns, draws[:, 4] < self.flip], axis=1).astype(np.int64)
+
+    def _shape(self, height: Numbers, width: Numbers, draws: Numbers) -> tuple[Numbers, Numbers]:
+        """Return height and width of the windows in whole numbers, not yet held to the picture's own."""
         match self.crop:
             case "none":
-                rows, columns = height, width
+                return height, width
             case "center":
                 ratio = self.size[1] / self.size[0]
-                rows, columns = min(height, round(width / ratio)), min(width, round(height * ratio))
+                return np.rint(width / ratio), np.rint(height * ratio)
             case "random":
-                rows, columns = self._drawn_size(height, width, draws)
-        rows, columns = max(1, rows), max(1, columns)
-        row, column = draws[2:4] if self.crop == "random" else (0.5, 0.5)
-        top, left = int(row * (height - rows + 1)), int(column * (width - columns + 1))
-        return Window(top, left, rows, columns, draws[4] < self.flip)
-
-    def _drawn_size(self, height: int, width: int, draws: Sequence[float]) -> tuple[int, int]:
-        """Return height and width of a random window; its ratio is drawn from those that have room, so no draw is in vain."""
-        share = self.area[0] + draws[0] * (self.area[1] - self.area[0])
-        widest, narrowest = width / (height * share), width * share / height
-        low, high = [math.log(min(max(ratio, narrowest), widest)) for ratio in self.ratio]
-        ratio = math.exp(low + draws[1] * (high - low))
-        pixels = share * height * width
-        return min(height, round(math.sqrt(pixels / ratio))), min(width, round(math.sqrt(pixels * ratio)))
+                # The ratio is drawn from those that have room, so no draw is in vain.
+                share = self.area[0] + draws[:, 0] * (self.area[1] - self.area[0])
+                widest, narrowest = width / (height * share), width * share / height
+                low, high = (np.log(np.clip(ratio, narrowest, widest)) for ratio in self.ratio)
+                ratio, pixels = np.exp(low + draws[:, 1] * (high - low)), share * height * width
+                return np.rint(np.sqrt(pixels / ratio)), np.rint(np.sqrt(pixels * ratio))
 
 
 @dataclass(frozen=True)

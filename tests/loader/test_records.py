@@ -103,7 +103,7 @@ def test_threads_and_pickled_copies_read_the_same(shared: Path) -> None:
 def test_only_the_wanted_fields_are_read(shared: Path) -> None:
     """With `fields`, the others are neither decoded nor read."""
     records = ShardedRecords(shared, options=LoaderOptions(fields=("text", "place")))
-    payloads = records._files.read(0, 0).payloads
+    payloads = records.payloads([0])[0].payloads
     assert set(records[0].fields) == {"text", "place"}
     assert set(payloads) == {"txt", "place.npy"}
 

@@ -50,11 +50,11 @@ def test_threads_share_no_memory() -> None:
 
 
 def test_undecoded_records_keep_their_content(shared: Path) -> None:
-    """Payloads of many records, read one after another, are those that each has alone."""
+    """Payloads of many records, read together, are those that each has alone."""
     records = ShardedRecords(shared)
-    together = [records.payloads(index) for index in range(len(records))]
+    together = records.payloads(range(len(records)))
     for index, raw in enumerate(together):
-        alone = {extension: bytes(payload) for extension, payload in records.payloads(index).payloads.items()}
+        alone = {extension: bytes(payload) for extension, payload in records.payloads([index])[0].payloads.items()}
         assert {extension: bytes(payload) for extension, payload in raw.payloads.items()} == alone
         assert alone["txt"].decode() == records[index].fields["text"]
 

@@ -23,14 +23,15 @@ from mmdata.formats import Format
 from mmdata.loader import ByCount, Loader, LoaderOptions, LogMelView, Order, PictureView, Schedule, ShardedRecords, StepSampler
 from mmdata.loader.batch import Batch
 from mmdata.loader.collating import collate
+from mmdata.loader.decoding import Decoded
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.log_mel import LogMel
-from mmdata.loader.pictures import Cut, PictureDecoder, reduction
+from mmdata.loader.pictures import Cut, PictureField, frames_of
 from mmdata.loader.resizing import resized
-from mmdata.loader.seat import Seats
+from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.testing import assert_equal_after_restore, assert_equal_batches, stream
-from mmdata.loader.views import DRAWS, Window
+from mmdata.loader.views import DRAWS
 from mmdata.record import Record
 from mmdata.rng import rng_for
 from mmdata.schema import FieldType
@@ -60,6 +61,18 @@ def pictures(batch: Batch) -> torch.Tensor:
     return found
 
 
+def window(view: PictureView, height: int, width: int, draw: float) -> list[int]:
+    """Return the window of one picture, whose draws are all the same."""
+    found: list[int] = view.windows(np.array([[height, width]]), np.full((1, DRAWS), draw))[0].tolist()
+    return found
+
+
+def decoded(view: PictureView, payload: bytes, size: tuple[int, int], *, resize: bool) -> Decoded:
+    """Return a JPEG of a size (height, width) as a decoding thread leaves it."""
+    column = PictureField("image", view, "jpg", resize=resize).column(["key"], np.array([size]), 3, 5, BatchMemory())
+    return column.decode(0, memoryview(payload))
+
+
 def options(**views: PictureView | LogMelView) -> LoaderOptions:
     """Return options with these views."""
     return LoaderOptions(window=2, threads=3, views=views)
@@ -69,39 +82,47 @@ def options(**views: PictureView | LogMelView) -> LoaderOptions:
 def test_windows_lie_inside_the_picture(height: int, width: int, draws: list[float]) -> None:
     """Whatever is drawn, a window has pixels, and all of them are the picture's."""
     for view in (RANDOM, replace(RANDOM, crop="center"), replace(RANDOM, crop="none")):
-        window = view.window(height, width, draws)
-        assert window.height >= 1
-        assert window.width >= 1
-        assert 0 <= window.top <= height - window.height
-        assert 0 <= window.left <= width - window.width
+        top, left, rows, columns, _ = view.windows(np.array([[height, width]]), np.array([draws]))[0].tolist()
+        assert rows >= 1
+        assert columns >= 1
+        assert 0 <= top <= height - rows
+        assert 0 <= left <= width - columns
 
 
 def test_random_windows_have_the_area_and_shape_that_is_asked_for() -> None:
     """Over many draws, areas and ratios fill their ranges and do not leave them."""
     view = PictureView((8, 8), crop="random", area=(0.2, 0.6), ratio=(0.5, 2.0))
-    windows = [view.window(900, 1000, rng_for(0, number).random(DRAWS).tolist()) for number in range(2000)]
-    areas = np.array([window.height * window.width / 900_000 for window in windows])
-    ratios = np.array([window.width / window.height for window in windows])
+    top, _, rows, columns, _ = view.windows(np.tile([900, 1000], (2000, 1)), rng_for(0).random((2000, DRAWS))).T
+    areas, ratios = rows * columns / 900_000, columns / rows
     assert 0.195 < areas.min() < 0.21
     assert 0.59 < areas.max() < 0.605
     assert abs(areas.mean() - 0.4) < 0.01
     assert 0.495 < ratios.min() < 0.55
     assert 1.7 < ratios.max() < 2.01
-    assert {window.top for window in windows} != {0}
+    assert top.any()
+
+
+@given(st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), min_size=1, max_size=30), st.integers(0, 1000))
+def test_windows_do_not_depend_on_their_neighbours(sizes: list[tuple[int, int]], seed: int) -> None:
+    """Together, pictures get the windows that each gets alone, which is how substitutes are planned."""
+    draws = rng_for(seed).random((len(sizes), DRAWS))
+    together = RANDOM.windows(np.array(sizes), draws)
+    alone = [RANDOM.windows(np.array([size]), draws[row : row + 1])[0] for row, size in enumerate(sizes)]
+    assert np.array_equal(together, alone)
 
 
 def test_a_panorama_gets_the_shape_that_it_has_room_for() -> None:
     """Where no window of the wanted shape has the area, the nearest shape is taken."""
-    window = PictureView((8, 8), crop="random", area=(1.0, 1.0)).window(100, 1000, [0.5] * DRAWS)
-    assert (window.height, window.width) == (100, 1000)
+    view = PictureView((8, 8), crop="random", area=(1.0, 1.0))
+    assert window(view, 100, 1000, 0.5) == [0, 0, 100, 1000, 0]
 
 
 def test_the_middle_is_taken_in_the_shape_of_the_batch() -> None:
     """`center` is the largest window of that shape, `none` the whole picture."""
-    draws = [0.9] * DRAWS
-    assert PictureView((10, 20)).window(100, 100, draws) == Window(25, 0, 50, 100, flipped=False)
-    assert PictureView((20, 10)).window(100, 100, draws) == Window(0, 25, 100, 50, flipped=False)
-    assert PictureView((10, 20), crop="none").window(90, 100, draws) == Window(0, 0, 90, 100, flipped=False)
+    assert window(PictureView((10, 20)), 100, 100, 0.9) == [25, 0, 50, 100, 0]
+    assert window(PictureView((20, 10)), 100, 100, 0.9) == [0, 25, 100, 50, 0]
+    assert window(PictureView((10, 20), crop="none"), 90, 100, 0.9) == [0, 0, 90, 100, 0]
+    assert window(PictureView((10, 20), crop="none", flip=0.95), 90, 100, 0.9) == [0, 0, 90, 100, 1]
 
 
 @pytest.mark.parametrize(
@@ -160,12 +181,10 @@ def test_a_batch_is_resized_as_single_pictures_are(size: tuple[int, int]) -> Non
 @pytest.mark.parametrize(("height", "width"), [(30, 40), (200, 90), (64, 64), (500, 420)])
 def test_resizing_alone_and_in_batches_gives_the_same_levels(height: int, width: int, flip: float) -> None:
     """What a decoding thread makes of a picture is what the device makes of its cut, to one level."""
-    payload = memoryview(photo(height, width))
     view = PictureView((64, 48), crop="random", flip=flip)
-    types, seats = {"image": FieldType("image", shape=(None, None, 3))}, Seats(seed=3, epoch=5)
-    alone, cut = (PictureDecoder("image", view, "jpg", resize=resize)(payload, "key", seats, 0) for resize in (True, False))
-    assert isinstance(cut, Cut)
-    assert cut.flipped == (flip == 1.0)
+    types = {"image": FieldType("image", shape=(None, None, 3))}
+    alone, cut = (decoded(view, photo(height, width), (height, width), resize=resize) for resize in (True, False))
+    assert isinstance(alone, np.ndarray)
     batch = Finish(types, {"image": view})(collate([Example("key", {"image": cut}, {})], types))
     difference = pictures(batch)[0].permute(1, 2, 0).int() - torch.from_numpy(alone).int()
     assert difference.abs().max() <= LEVELS
@@ -176,16 +195,19 @@ def test_resizing_alone_and_in_batches_gives_the_same_levels(height: int, width:
 @pytest.mark.parametrize(("side", "factor"), [(63, 1), (127, 1), (128, 2), (255, 2), (256, 4), (511, 4), (512, 8), (4000, 8)])
 def test_no_more_is_decoded_than_is_shown(side: int, factor: int) -> None:
     """The scale is the smallest that keeps the wanted pixels, and the cut is that part of the reduced picture."""
-    assert reduction(Window(0, 0, side, side, flipped=False), (64, 64)) == factor
+    view = PictureView((64, 64), crop="none")
+    shown = -(-side // factor)
+    frames = frames_of(view, np.array([[side, side]]), np.ones((1, DRAWS)), reducible=True)
+    assert frames.sizes.tolist() == [[shown, shown]]
+    assert frames.windows.tolist() == [[0, 0, shown, shown, 0]]
     if side < 1000:
         payload = photo(side, side)
-        view = PictureView((64, 64), crop="none")
-        cut = PictureDecoder("image", view, "jpg", resize=False)(memoryview(payload), "key", Seats(), 0)
+        cut = decoded(view, payload, (side, side), resize=False)
         assert isinstance(cut, Cut)
-        assert cut.pixels.shape[0] == -(-side // factor)
+        assert cut.pixels.shape == (shown, shown, 3)
         whole = simplejpeg.decode_jpeg(payload, "RGB").astype(np.float32)
         shrunk = whole[: side // factor * factor, : side // factor * factor].reshape(side // factor, factor, -1, factor, 3)
-        assert np.abs(shrunk.mean(axis=(1, 3)) - cut.pixels[: side // factor, : side // factor]).max() < 8
+        assert np.abs(shrunk.mean(axis=(1, 3)) - cut.pixels.numpy()[: side // factor, : side // factor]).max() < 8
 
 
 def test_where_pictures_are_resized_is_checked() -> None:
