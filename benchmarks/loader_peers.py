@@ -67,7 +67,7 @@ def cut_by_pillow(picture: Any, view: PictureView) -> Pixels:  # noqa: ANN401 - 
 
 
 def _drawn_box(width: int, height: int, view: PictureView) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of a random window, drawn as the peers' users do: one by one, from the worker's state."""
+    """Return left, top, right and bottom of a random window, drawn one by one from the worker's state, as the peers' users do."""
     pixels = random.uniform(*view.area) * width * height
     ratio = math.exp(random.uniform(*map(math.log, view.ratio)))
     columns, rows = (max(1, round(side)) for side in (math.sqrt(pixels * ratio), math.sqrt(pixels / ratio)))

@@ -67,7 +67,7 @@ class RemoteDataset(Dataset):
         """Fetch the index of a shard and read it, or only these columns of it."""
         local = self.path / shard.index_file
         while True:
-            self._fetch(local, Remote(self._system, f"{self._root}/{shard.index_file}"))
+            self._fetch(local, self._remote_index(shard))
             try:
                 index = super().index(shard, columns)
             except DatasetError:
@@ -81,16 +81,25 @@ class RemoteDataset(Dataset):
     def open_tar(self, shard: Shard) -> int:
         """Fetch the tar of a shard and open it. Raises RecordError where it cannot be fetched."""
         while True:
-            self.fetch_tar(shard)
+            self._files.fetch(self.path / shard.file, self._remote_tar(shard), self._uses)
             try:
                 return super().open_tar(shard)
             except FileNotFoundError:
                 continue  # it was removed to make room before it was opened
 
-    def fetch_tar(self, shard: Shard, *, ahead: bool = False) -> bool:
-        """Fetch the tar of a shard; return whether it is here. See `FileCache.fetch`."""
-        remote = Remote(self._system, f"{self._root}/{shard.file}", shard.bytes, shard.sha256)
-        return self._files.fetch(self.path / shard.file, remote, self._uses, ahead=ahead)
+    def fetch_ahead(self, shard: Shard) -> None:
+        """Fetch the files of a shard before they are needed, as far as nothing has to go for it that is needed earlier.
+
+        Raises RecordError where that fails.
+        """
+        self._files.fetch(self.path / shard.index_file, self._remote_index(shard), self._uses, ahead=True)
+        self._files.fetch(self.path / shard.file, self._remote_tar(shard), self._uses, ahead=True)
+
+    def _remote_index(self, shard: Shard) -> Remote:
+        return Remote(self._system, f"{self._root}/{shard.index_file}")
+
+    def _remote_tar(self, shard: Shard) -> Remote:
+        return Remote(self._system, f"{self._root}/{shard.file}", shard.bytes, shard.sha256)
 
     def _fetch(self, local: Path, remote: Remote) -> None:
         try:
@@ -175,7 +184,7 @@ class LookAhead:
         dataset, shard = self._shards[number]
         assert isinstance(dataset, RemoteDataset)
         try:
-            dataset.fetch_tar(shard, ahead=True)
+            dataset.fetch_ahead(shard)
         except RecordError:
             return  # said, with the records that it costs, when one of them is read
 
