@@ -7,10 +7,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mmdata.dsp.mel import RATE
+from mmdata.errors import RecordError
 from mmdata.loader import Batch, Loader, LoaderOptions, LogMelView, PictureView, ShardedRecords
 from mmdata.loader.collating import Collation
 from mmdata.loader.scratch import BatchMemory
@@ -105,14 +107,18 @@ def test_spectrograms_are_those_of_the_processor(sounds: Path) -> None:
 
 def test_batches_are_made_in_page_locked_memory(shared: Path) -> None:
     """Columns are page-locked when they are made; what is not yet becomes so before the copy."""
-    records = ShardedRecords(shared, options=options(image=CROPS), resize=False)
-    collation = Collation([records.read(0, record) for record in range(3)], records.types, memory=BatchMemory(pin=True))
+    records, memory = ShardedRecords(shared, options=options(image=CROPS), resize=False), BatchMemory(pin=True)
+    entries = records.look_up(np.zeros(3, np.int64), np.arange(3))
+    columns = records.columns(entries, memory=memory)
+    found = [payloads for payloads in records.fetch(entries, 0, 3) if not isinstance(payloads, RecordError)]
+    examples = [records.decode(entries, payloads, columns, row) for row, payloads in enumerate(found)]
+    collation = Collation(examples, records.types, columns, memory)
     collation.fill(0, 3)
     batch = collation.batch()
-    columns = [column for column in batch.fields.values() if isinstance(column, torch.Tensor)]
-    assert all(column.is_pinned() for column in columns)
+    filled = [column for column in batch.fields.values() if isinstance(column, torch.Tensor)] + [batch.cuts["image"].pixels]
+    assert all(column.is_pinned() for column in filled)
     assert all(part.is_pinned() for part in batch.pin_memory().tensors())
-    assert {part.data_ptr() for part in columns} <= {part.data_ptr() for part in batch.pin_memory().tensors()}
+    assert {part.data_ptr() for part in filled} <= {part.data_ptr() for part in batch.pin_memory().tensors()}
 
 
 @pytest.mark.parametrize("own_stream", [False, True])

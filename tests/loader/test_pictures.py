@@ -1,0 +1,133 @@
+"""Columns of pictures: what is decoded elsewhere is taken in, what is not as the index says is turned away, on both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import torch
+
+from mmdata.dataset import Dataset
+from mmdata.errors import RecordError
+from mmdata.formats import Format
+from mmdata.loader import Batch, ByCount, Loader, LoaderOptions, Order, PictureView, Schedule, ShardedRecords
+from mmdata.loader.device import Transfer
+from mmdata.loader.pictures import Cut, PictureField, joined
+from mmdata.loader.pipeline import Pipeline
+from mmdata.loader.schedule import START
+from mmdata.loader.scratch import BatchMemory
+from mmdata.loader.stats import Meter
+from mmdata.record import Record
+from mmdata.rng import rng_for
+from mmdata.values import Image
+from tests.loader.conftest import MakeDataset
+
+RANDOM = PictureView((10, 14), crop="random", flip=0.5)
+
+
+def jpeg(height: int, width: int, seed: int = 0) -> memoryview:
+    """Return a JPEG of noise."""
+    pixels = rng_for(seed, "pixels").integers(0, 256, (height, width, 3)).astype(np.uint8)
+    return memoryview(simplejpeg.encode_jpeg(pixels, quality=90))
+
+
+def uncut(out: Path, batch_size: int, options: LoaderOptions) -> Iterator[Batch]:
+    """Yield the batches of a loader whose pictures are cut and resized in whole batches, as a GPU does it."""
+    records, meter = ShardedRecords(out, options=options, resize=False), Meter()
+    schedule = Schedule(Order(records.counts, 0, window=options.window), ByCount(batch_size))
+    transfer = Transfer(torch.device("cpu"), records.types, options.views, meter)
+    return (prepared.sent.batch for prepared in Pipeline(records, schedule, transfer, meter).run(START, 3, 2))
+
+
+def levels(batch: Batch) -> torch.Tensor:
+    """Return the pictures of a batch."""
+    found = batch.fields["image"]
+    assert isinstance(found, torch.Tensor)
+    return found.int()
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])
+def test_whole_batches_are_cut_as_single_pictures_are(
+    make_dataset: MakeDataset, image_format: Format[Image] | None, *, damage: bool
+) -> None:
+    """The way of a GPU and that of the processor give the same pictures, to one level; also where others stand in for some."""
+
+    def changed(record: Record) -> Record:
+        return record.without("image") if record.key == "r0011" else record
+
+    out = make_dataset(image=image_format, change=changed)
+    if damage:
+        for shard in Dataset(out).shards_of("train")[1:3]:
+            content = bytearray((out / shard.file).read_bytes())
+            for place in range(700, len(content), 4000):
+                content[place] ^= 1
+            (out / shard.file).write_bytes(content)
+    options = LoaderOptions(window=2, threads=3, views={"image": RANDOM})
+    substituted = 0
+    with Loader(out, batch_size=6, options=options) as loader:
+        for found, expected in zip(uncut(out, 6, options), islice(loader, 6), strict=False):
+            assert found.keys == expected.keys
+            assert torch.equal(found.substituted, expected.substituted)
+            assert torch.equal(found.lengths["image"], expected.lengths["image"])
+            assert (levels(found) - levels(expected)).abs().max() <= 1
+            assert list(found.fields) == list(expected.fields)
+            assert not found.cuts
+            substituted += int(found.substituted.sum())
+    assert (substituted > 0) == damage
+
+
+@pytest.mark.parametrize("resize", [True, False], ids=["threads", "device"])
+def test_pictures_of_another_size_than_the_index_says_are_refused(*, resize: bool) -> None:
+    """Smaller, larger or no picture: nothing is written beyond its place, and the reason can be counted."""
+    payloads = {(30, 40): "too small", (400, 300): "too small", (29, 30): "another size: .29, 30., but by the index .30, 30."}
+    for size, said in payloads.items():
+        column = PictureField("image", PictureView((20, 20)), "jpg", resize=resize).column(
+            ["a", "b"], np.array([[30, 30], [30, 30]]), 0, 0, BatchMemory()
+        )
+        good = jpeg(30, 30)
+        kept = column.decode(1, good)
+        with pytest.raises(RecordError, match=said):
+            column.decode(0, jpeg(*size))
+        with pytest.raises(RecordError, match="cannot be decoded"):
+            column.decode(0, memoryview(b"\xff\xd8\xff and no more"))
+        if isinstance(kept, Cut):
+            assert np.array_equal(kept.pixels.numpy(), simplejpeg.decode_jpeg(good, "RGB", fastdct=False, fastupsample=False))
+
+
+def test_cuts_of_several_columns_are_joined() -> None:
+    """Each cut keeps its picture and its window, whatever column it was decoded in, and whether it is there or not."""
+    field = PictureField("image", replace(RANDOM, flip=1.0), "jpg", resize=False)
+    sizes = np.array([[30, 40], [0, 0], [200, 90]])
+    home = field.column(["a", "b", "c"], sizes, 0, 0, BatchMemory())
+    cuts = [home.decode(row, jpeg(*size, seed=row) if all(size) else memoryview(b"")) for row, size in enumerate(sizes.tolist())]
+    other = field.column(["d"], np.array([[50, 60]]), 0, 0, BatchMemory())
+    substitute = other.decode(0, jpeg(50, 60, seed=9))
+    assert all(isinstance(cut, Cut) for cut in (*cuts, substitute))
+    together = joined([cuts[2], substitute, cuts[1], cuts[0]])  # type: ignore[list-item]
+    padded = together.padded()
+    for row, cut in enumerate((cuts[2], substitute, cuts[1], cuts[0])):
+        assert isinstance(cut, Cut)
+        _, _, top, left, height, width, flipped = cut.column.table[cut.row].tolist()
+        assert torch.equal(padded[row, :height, :width], cut.pixels[top : top + height, left : left + width])
+        assert together.sizes[row].tolist() == [height, width]
+        assert bool(together.flipped[row]) == bool(flipped)
+    assert not joined([cuts[1]]).padded().numel()  # type: ignore[list-item]
+
+
+def test_records_come_together_as_they_come_alone(shared: Path) -> None:
+    """What a plain `DataLoader` asks for at once is what each number gives."""
+    records = ShardedRecords(shared, options=LoaderOptions(views={"image": PictureView((9, 9))}))
+    numbers = [30, 2, 2, 17]
+    for example, number in zip(records.__getitems__(numbers), numbers, strict=True):
+        alone = records[number]
+        assert (example.key, example.metadata) == (alone.key, alone.metadata)
+        assert {name: np.array_equal(value, alone.fields[name]) for name, value in example.fields.items()} == dict.fromkeys(
+            example.fields, True
+        )
+    with pytest.raises(IndexError, match="record 37 of a split with 37"):
+        records.__getitems__([0, 37])
