@@ -1,7 +1,7 @@
 """Measure whether the loader keeps a GPU busy: the rates of the loader alone, of the reference model alone, and of both together.
 
-    python -m benchmarks.loader_gpu DATASET [--device cuda] [--batch-size 512] [--size 224] [--resize device|threads]
-                                    [--seconds 5] [--rounds 3] [--out DIR]
+    python -m benchmarks.loader_gpu DATASET [--device cuda] [--batch-size 512] [--size 224] [--preset small]
+                                    [--decode threads|device] [--resize device|threads] [--seconds 5] [--rounds 3] [--out DIR]
 
 DATASET is a finished folder with pictures and tokens, for instance one of `benchmarks/photos.yaml`; nothing is built here, and
 no more is needed than torch, numpy, pyarrow, pydantic and the decoders. Loader, model and both take turns; the figures are
@@ -33,7 +33,7 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.loader import Batch, Loader, LoaderOptions, PictureView
-from mmdata.loader.options import Resize
+from mmdata.loader.options import Decode, Resize
 from mmdata.loader.testing import stream
 from mmdata.train.config import Augmentation, TrainConfig
 from mmdata.train.layout import Layout
@@ -66,6 +66,7 @@ class Bench:
     threads: int | None
     prefetch: int
     resize: Resize
+    decode: Decode
 
     def loader(self) -> Loader:
         """Return a new loader of random crops."""
@@ -79,6 +80,7 @@ class Bench:
             threads=self.threads,
             prefetch=self.prefetch,
             resize=self.resize,
+            decode=self.decode,
         )
         return Loader(self.dataset, batch_size=self.config.batch_size, rank=0, world_size=1, device=self.device, options=options)
 
@@ -197,7 +199,8 @@ def markdown(report: dict[str, Any]) -> str:
     context = (
         f"{where['device']}, {where['cores']} cores, torch {where['torch']}, Python {where['python']}; batches of "
         f"{settings['batch_size']}, pictures of {settings['size']} pixels, "
-        f"resized by: {settings['resize']}, {settings['precision']}; "
+        f"decoded by: {settings['decode']}, resized by: {settings['resize']}; preset {settings['preset']}, "
+        f"{settings['precision']}; "
         f"medians of {settings['rounds']} rounds of {settings['seconds']} s."
     )
     lines = [
@@ -217,13 +220,13 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def settings_of(arguments: argparse.Namespace) -> TrainConfig:
-    """Return the preset `small` as the arguments want it, reading pictures and tokens."""
-    small = PRESETS["small"]
-    return small.model_copy(
+    """Return a preset as the arguments want it, reading pictures and tokens."""
+    preset = PRESETS[arguments.preset]
+    return preset.model_copy(
         update={
             "modalities": ("text", "image"),
-            "text": small.text.model_copy(update={"units": "tokens"}),
-            "image": small.image.model_copy(update={"size": arguments.size}),
+            "text": preset.text.model_copy(update={"units": "tokens"}),
+            "image": preset.image.model_copy(update={"size": arguments.size}),
             "augmentation": Augmentation(shift=0.0),  # the loader moves the pictures
             "batch_size": arguments.batch_size,
             "precision": arguments.precision,
@@ -239,9 +242,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--preset", choices=tuple(PRESETS), default="small")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--prefetch", type=int, default=4)
     parser.add_argument("--resize", choices=("device", "threads"), default="device")
+    parser.add_argument("--decode", choices=("device", "threads"), default="threads")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
@@ -252,7 +257,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print, write; return the exit status."""
     given = parse(arguments)
     dataset, config = Dataset(given.dataset), settings_of(given)
-    bench = Bench(dataset, config, torch.device(given.device), given.threads, given.prefetch, given.resize)
+    bench = Bench(dataset, config, torch.device(given.device), given.threads, given.prefetch, given.resize, given.decode)
     learner = bench.learner()
     rounds = [one_round(bench, learner, given.seconds) for _ in range(given.rounds)]
     found = summary(rounds)
@@ -266,6 +271,8 @@ def main(arguments: list[str]) -> int:
             "threads": given.threads,
             "prefetch": given.prefetch,
             "resize": given.resize,
+            "decode": given.decode,
+            "preset": given.preset,
             "seconds": given.seconds,
             "rounds": given.rounds,
             "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),

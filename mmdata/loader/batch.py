@@ -64,7 +64,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Return the batch with its tensors in page-locked memory; a plain `DataLoader` asks for it."""
-        return self.mapped(lambda tensor: tensor if tensor.is_pinned() else tensor.pin_memory())
+        return self.mapped(lambda tensor: tensor if tensor.is_cuda or tensor.is_pinned() else tensor.pin_memory())
 
     @property
     def nbytes(self) -> int:

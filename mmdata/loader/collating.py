@@ -15,7 +15,7 @@ from mmdata.loader.batch import Batch, Column
 from mmdata.loader.cuts import Cuts
 from mmdata.loader.decoding import Columns, channels_of
 from mmdata.loader.example import Example
-from mmdata.loader.pictures import Cut, ResizedColumn, joined
+from mmdata.loader.pictures import Cut, ResizedColumn
 from mmdata.loader.scratch import BatchMemory
 from mmdata.schema import FieldType
 
@@ -65,7 +65,7 @@ class Collation:
             if type_.kind == "text":
                 self._fields[name] = values
             elif isinstance(values[0], Cut):
-                cuts = joined(values)
+                cuts = values[0].column.joined(values)
                 self._cuts[name], self._lengths[name] = cuts, cuts.sizes
             elif isinstance(column := columns.get(name), ResizedColumn):
                 self._fields[name], self._lengths[name] = column.taking_in(values)

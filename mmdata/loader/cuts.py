@@ -13,22 +13,23 @@ from torch import Tensor
 class Cuts:
     """Windows of pictures that lie one after the other; a picture that is not there has a window without pixels.
 
-    pixels: uint8 [pixels, 3], of all pictures, row by row.
-    table: int64 [batch, 7]; first pixel and width of the picture; top, left, height, width of the window, and 1 where it is
-        mirrored.
+    pixels: uint8 [3 * pixels] of all pictures: each row by row, all colours of a pixel together; with `planar`, colour by colour.
+    table: int64 [batch, 8]; pixels before the picture, its height and width; top, left, height and width of the window, and 1
+        where it is mirrored.
     largest: height and width that hold every window; known here, because the device would have to be asked.
     """
 
     pixels: Tensor
     table: Tensor
     largest: tuple[int, int]
+    planar: bool = False
 
     def __len__(self) -> int:
         return len(self.table)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Cuts:
         """Return the same with a function applied to every tensor."""
-        return Cuts(function(self.pixels), function(self.table), self.largest)
+        return Cuts(function(self.pixels), function(self.table), self.largest, self.planar)
 
     def tensors(self) -> list[Tensor]:
         """Return every tensor."""
@@ -37,12 +38,12 @@ class Cuts:
     @property
     def sizes(self) -> Tensor:
         """Height and width of the windows, int64 [batch, 2]."""
-        return self.table[:, 4:6]
+        return self.table[:, 5:7]
 
     @property
     def flipped(self) -> Tensor:
         """Which windows are mirrored, bool [batch]."""
-        return self.table[:, 6] > 0
+        return self.table[:, 7] > 0
 
     def padded(self) -> Tensor:
         """Return the windows, uint8 [batch, *largest, 3]; what lies beyond one is anything."""
@@ -50,8 +51,16 @@ class Cuts:
         if not height or not width:
             return self.pixels.new_zeros((len(self), height, width, 3))
         number = torch.int32 if len(self.pixels) < 1 << 31 else torch.int64
-        first, step, top, left = self.table[:, :4].to(number).T
+        before, tall, wide, top, left = self.table[:, :5].to(number).T
         rows, columns = (torch.arange(size, dtype=number, device=self.table.device) for size in (height, width))
-        begins = (first + top * step + left)[:, None] + rows * step[:, None]
-        places = (begins[:, :, None] + columns).clamp_(max=len(self.pixels) - 1)
-        return self.pixels.index_select(0, places.flatten()).view(len(self), height, width, 3)
+        begins = (before * (3 if self.planar else 1) + top * wide + left)[:, None] + rows * wide[:, None]
+        places = begins[:, :, None] + columns
+        if not self.planar:
+            return _chosen(self.pixels.view(-1, 3), places)
+        planes = [_chosen(self.pixels, places + colour * (tall * wide)[:, None, None]) for colour in range(3)]
+        return torch.stack(planes, dim=3)
+
+
+def _chosen(pixels: Tensor, places: Tensor) -> Tensor:
+    """Return the pixels at these places; beyond the last one, that one."""
+    return pixels.index_select(0, places.clamp_(max=len(pixels) - 1).flatten()).view(*places.shape, *pixels.shape[1:])

@@ -5,7 +5,7 @@ Arrays stay as narrow as they are stored: 16-bit samples and 32-bit ids are wide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.pictures import Cut, PictureColumn, PictureField, whole_picture
+from mmdata.loader.pictures import Cut, DeviceColumn, DeviceJpegs, PictureColumn, PictureField, whole_picture
 from mmdata.loader.scratch import BatchMemory, Scratch
-from mmdata.loader.shard_files import Entries
+from mmdata.loader.shard_files import Entries, Payloads
 from mmdata.loader.views import PictureView, check_views
 from mmdata.payload_heads import check_values, read_npy
 from mmdata.schema import FieldType
@@ -27,6 +27,8 @@ Decoded = NDArray[Any] | str | Cut
 Decoder = Callable[[memoryview], Decoded]
 """Decodes a payload; an empty one is that of an absent field. Raises RecordError where the payload is not what it should be."""
 
+_NOTHING = memoryview(b"")
+
 Columns = Mapping[str, PictureColumn]
 """The columns of a batch that pictures are decoded into, by field."""
 
@@ -34,12 +36,19 @@ Columns = Mapping[str, PictureColumn]
 class RecordDecoder:
     """Decodes the payloads of a record: those of a field with a picture's view into its column, all others by themselves.
 
-    `members` has the field of each extension. With `resize`, pictures of a view get their size here, otherwise they stay cuts.
+    `members` has the field of each extension. With `resize`, pictures of a view get their size here, otherwise they stay cuts,
+    which `jpegs` decodes where it is given.
     Raises ConfigError for a view that does not fit its field, MissingExtraError where a library is missing.
     """
 
     def __init__(
-        self, members: Mapping[str, str], types: Mapping[str, FieldType], options: LoaderOptions, *, resize: bool = True
+        self,
+        members: Mapping[str, str],
+        types: Mapping[str, FieldType],
+        options: LoaderOptions,
+        *,
+        resize: bool = True,
+        jpegs: DeviceJpegs | None = None,
     ) -> None:
         check_views(options.views, types)
         self._whole: list[tuple[str, str, Decoder]] = []
@@ -47,7 +56,7 @@ class RecordDecoder:
         for extension, name in members.items():
             view = options.views.get(name)
             if isinstance(view, PictureView):
-                self._viewed.append((extension, name, PictureField(name, view, _format(extension), resize=resize)))
+                self._viewed.append((extension, name, PictureField(name, view, _format(extension), resize=resize, jpegs=jpegs)))
             else:
                 self._whole.append((extension, name, decoder_of(extension, types[name], options)))
 
@@ -57,6 +66,11 @@ class RecordDecoder:
         return tuple(name for _, name, _ in self._viewed)
 
     @property
+    def on_device(self) -> bool:
+        """Whether the device decodes some of the fields."""
+        return any(field.on_device for _, _, field in self._viewed)
+
+    @property
     def random(self) -> bool:
         """Whether the same record is decoded to something else in another epoch."""
         return any(field.random for _, _, field in self._viewed)
@@ -64,6 +78,13 @@ class RecordDecoder:
     def columns(self, entries: Entries, seed: int, epoch: int, memory: BatchMemory) -> Columns:
         """Return the columns for records of an epoch; `seed`, epoch and keys decide what is drawn at random."""
         return {name: field.column(entries.keys, entries.sizes[name], seed, epoch, memory) for _, name, field in self._viewed}
+
+    def decode_together(self, found: Sequence[Payloads | RecordError], columns: Columns, start: int) -> None:
+        """Decode what is better decoded for several records at a time, those of the rows from `start` on."""
+        for extension, name, _ in self._viewed:
+            column = columns[name]
+            if isinstance(column, DeviceColumn):
+                column.decode_together(start, [_NOTHING if isinstance(one, RecordError) else one[extension] for one in found])
 
     def __call__(self, payloads: Mapping[str, memoryview], columns: Columns, row: int) -> dict[str, Decoded]:
         """Return the decoded fields of the record of a row. Raises RecordError where one cannot be decoded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -67,6 +68,10 @@ class Transfer:
         """Whether batches should be made in page-locked memory."""
         return self.device.type == "cuda"
 
+    def stream(self) -> AbstractContextManager[None]:
+        """Return a context in which what is done on the device is done beside the model's work, as copies are."""
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
     def send(self, batch: Batch) -> Sent:
         """Begin to copy a batch, as narrow as it is, and to finish it on the device."""
         if self._stream is None:
@@ -75,13 +80,14 @@ class Transfer:
             self._meter.add("copy", len(batch), bytes_, perf_counter() - begin)
             return Sent(finished)
         pinned = batch.pin_memory()
-        with torch.cuda.stream(self._stream):
+        crossing = sum(tensor.nbytes for tensor in pinned.tensors() if not tensor.is_cuda)
+        with self.stream():
             begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             begun.record()
             # The allocator of page-locked memory waits for the copy by itself before it uses the source again.
             finished = self._finish(pinned.to(self.device, non_blocking=True))
             ended.record()
-        return Sent(finished, Crossing(begun, ended, len(batch), pinned.nbytes))
+        return Sent(finished, Crossing(begun, ended, len(batch), crossing))
 
     def receive(self, sent: Sent) -> Batch:
         """Return a batch that the current stream may use: it waits for the copies, the processor does not."""

@@ -14,6 +14,7 @@ from mmdata.loader.views import View
 
 Last = Literal["drop", "pad"]
 Resize = Literal["device", "threads"]
+Decode = Literal["device", "threads"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class LoaderOptions:
             machine, at most 16.
         resize: where pictures of a view get their size when the batch goes to a GPU: on that "device" in whole batches, or in the
             "threads" that decode them, as for a batch on the CPU.
+        decode: where JPEG files of fields with a view are decoded when the batch goes to a GPU: in the "threads", or on that
+            "device" with nvJPEG, where torchcodec or torchvision bring it. Then files cross the bus, and cores have little to do.
         prefetch: batches that are prepared ahead of the one that was handed out, at least 0.
     """
 
@@ -49,6 +52,7 @@ class LoaderOptions:
     max_tokens: int | None = None
     threads: int | None = None
     resize: Resize = "device"
+    decode: Decode = "threads"
     prefetch: int = 2
 
     def __post_init__(self) -> None:
@@ -60,8 +64,11 @@ class LoaderOptions:
             raise ConfigError(f"max_seconds is above 0, not {self.max_seconds}")
         if self.last not in ("drop", "pad"):
             raise ConfigError(f"last is 'drop' or 'pad', not {self.last!r}")
-        if self.resize not in ("device", "threads"):
-            raise ConfigError(f"resize is 'device' or 'threads', not {self.resize!r}")
+        for name, where in (("resize", self.resize), ("decode", self.decode)):
+            if where not in ("device", "threads"):
+                raise ConfigError(f"{name} is 'device' or 'threads', not {where!r}")
+        if (self.decode, self.resize) == ("device", "threads"):
+            raise ConfigError("pictures that the device decodes cannot be resized in threads: set resize='device' too")
 
     def thread_count(self, environment: Mapping[str, str]) -> int:
         """Return how many threads decode; `environment` tells the ranks of this machine (LOCAL_WORLD_SIZE, of torchrun)."""

@@ -6,8 +6,8 @@ scales and memory are found for all pictures of a batch together, and the thread
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,11 @@ class Frames(NamedTuple):
     sizes: Integers
     windows: Integers
 
+    def table(self) -> Integers:
+        """Return the table of `Cuts` for pictures that lie one after the other."""
+        areas = self.sizes.prod(axis=1)
+        return np.concatenate([(np.cumsum(areas) - areas)[:, None], self.sizes, self.windows], axis=1)
+
 
 def frames_of(view: PictureView, sizes: Integers, draws: Numbers, *, reducible: bool) -> Frames:
     """Return the frames of pictures of these sizes, int64 [pictures, 2]; one without pixels is not there.
@@ -55,12 +60,36 @@ def frames_of(view: PictureView, sizes: Integers, draws: Numbers, *, reducible: 
     return Frames(np.where(there, decoded, 0), np.where(there, shown, 0))
 
 
-class PictureField:
-    """The pictures of a field through its view: resized in the threads that decode them, or with `resize` off on the device."""
+class DeviceJpegs(Protocol):
+    """Decodes JPEG files on a device, many at a time; see `mmdata.loader.nvjpeg.GpuJpegs`."""
 
-    def __init__(self, name: str, view: PictureView, format_: str, *, resize: bool) -> None:
+    def __call__(self, files: Sequence[memoryview]) -> list[torch.Tensor]:
+        """Return the pictures, uint8 [3, height, width]. Raises RecordError where one of them cannot be decoded."""
+
+    def uploaded(self, pixels: Pixels) -> torch.Tensor:
+        """Return a picture uint8 [height, width, 3] that was decoded here as one that was decoded there."""
+
+    def hand_over(self, pictures: Iterable[torch.Tensor]) -> None:
+        """Let the current stream use pictures."""
+
+
+class PictureField:
+    """The pictures of a field through its view: resized in the threads that decode them, or with `resize` off on the device.
+
+    With `jpegs`, the device decodes JPEG files as well.
+    """
+
+    def __init__(
+        self, name: str, view: PictureView, format_: str, *, resize: bool = True, jpegs: DeviceJpegs | None = None
+    ) -> None:
         self._name, self._view, self._resize = name, view, resize
         self._decoder = _Decoder(format_)
+        self._jpegs = jpegs if self._decoder.reduces else None
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the device decodes these pictures."""
+        return self._jpegs is not None
 
     @property
     def random(self) -> bool:
@@ -73,11 +102,12 @@ class PictureField:
             draws = fractions_by_key(DRAWS, (seed, "view", self._name, epoch), keys)
         else:
             draws = np.ones((len(keys), DRAWS))  # 1 is more than any chance: nothing is mirrored
-        frames = frames_of(self._view, sizes, draws, reducible=self._decoder.reduces)
+        frames = frames_of(self._view, sizes, draws, reducible=self._decoder.reduces and self._jpegs is None)
         if self._resize:
             return ResizedColumn(self._decoder, frames, memory.empty((len(keys), *self._view.size, 3), torch.uint8))
-        ends = np.cumsum(frames.sizes.prod(axis=1))
-        return CutColumn(self._decoder, frames, ends, memory.empty((int(ends[-1]), 3), torch.uint8))
+        if self._jpegs is not None:
+            return DeviceColumn(self._decoder, self._jpegs, frames)
+        return CutColumn(self._decoder, frames, memory)
 
 
 class ResizedColumn:
@@ -112,43 +142,95 @@ class ResizedColumn:
 
 
 class CutColumn:
-    """Pictures that are only decoded, one after the other into the same memory; cut and resized they are on the device.
+    """Pictures that are only decoded, one after the other into the same memory; cut and resized they are on the device."""
 
-    `pixels` are those of all pictures, uint8 [pixels, 3]; `ends`, int64 [batch], are how many there are to the end of
-    each. `table` is that of `Cuts`.
-    """
-
-    def __init__(self, decoder: _Decoder, frames: Frames, ends: Integers, pixels: torch.Tensor) -> None:
-        self.pixels = pixels
+    def __init__(self, decoder: _Decoder, frames: Frames, memory: BatchMemory) -> None:
         self._decoder = decoder
-        begins = ends - frames.sizes.prod(axis=1)
-        self._memory = pixels.numpy().reshape(-1).data
-        self._sizes, self._borders = frames.sizes.tolist(), (3 * np.stack([begins, ends], axis=1)).tolist()
-        self.table = np.concatenate([begins[:, None], frames.sizes[:, 1:], frames.windows], axis=1)
+        self._sizes, self.table = frames.sizes.tolist(), frames.table()
+        ends = 3 * np.cumsum(frames.sizes.prod(axis=1))
+        self._borders = [0, *ends.tolist()]
+        self._pixels = memory.empty((self._borders[-1],), torch.uint8)
+        self._memory = self._pixels.numpy().data
 
     def decode(self, row: int, payload: memoryview) -> Cut:
         """Decode a picture into its place; of an empty payload there is no picture."""
         if payload:
-            begin, end = self._borders[row]
             height, width = self._sizes[row]
-            self._decoder(payload, height, width, self._memory[begin:end])
+            self._decoder(payload, height, width, self._memory[self._borders[row] : self._borders[row + 1]])
         return Cut(self, row)
 
     def picture(self, row: int) -> torch.Tensor:
         """Return a decoded picture, uint8 [height, width, 3]."""
-        begin, end = self._borders[row]
-        height, width = self._sizes[row]
-        return self.pixels[begin // 3 : end // 3].view(height, width, 3)
+        return self._pixels[self._borders[row] : self._borders[row + 1]].view(*self._sizes[row], 3)
+
+    @staticmethod
+    def joined(cuts: Sequence[Cut]) -> Cuts:
+        """Return the cuts of a batch. They lie in one column already, but for those that were decoded elsewhere."""
+        columns = [column for column in dict.fromkeys(cut.column for cut in cuts) if isinstance(column, CutColumn)]
+        table = np.empty((len(cuts), columns[0].table.shape[1]), dtype=np.int64)
+        before = 0
+        for column in columns:
+            rows = [row for row, cut in enumerate(cuts) if cut.column is column]
+            table[rows] = column.table[[cuts[row].row for row in rows]]
+            table[rows, 0] += before
+            before += len(column._pixels) // 3
+        pixels = columns[0]._pixels if len(columns) == 1 else torch.cat([column._pixels for column in columns])
+        return Cuts(pixels, torch.from_numpy(table), _largest(table))
 
 
-PictureColumn = ResizedColumn | CutColumn
+class DeviceColumn:
+    """Pictures that the device decodes, those of a part of the batch at a time."""
+
+    def __init__(self, decoder: _Decoder, jpegs: DeviceJpegs, frames: Frames) -> None:
+        self._decoder, self._jpegs = decoder, jpegs
+        self._sizes, self.table = frames.sizes.tolist(), frames.table()
+        self._pictures: list[torch.Tensor | None] = [None] * len(self._sizes)
+
+    def decode_together(self, start: int, payloads: Sequence[memoryview]) -> None:
+        """Decode the pictures of the rows from `start` on, as far as possible; empty payloads are left out."""
+        rows = [row for row, payload in enumerate(payloads, start) if payload]
+        try:
+            found = self._jpegs([payload for payload in payloads if payload]) if rows else []
+        except RecordError:
+            return  # which one it is shows when they are decoded one by one
+        for row, picture in zip(rows, found, strict=True):
+            if list(picture.shape) == [3, *self._sizes[row]]:
+                self._pictures[row] = picture
+
+    def decode(self, row: int, payload: memoryview) -> Cut:
+        """Return the picture of a row, decoded here where the device did not; of an empty payload there is no picture."""
+        if payload and self._pictures[row] is None:
+            height, width = self._sizes[row]
+            self._pictures[row] = self._jpegs.uploaded(self._decoder(payload, height, width))
+        return Cut(self, row)
+
+    def picture(self, row: int) -> torch.Tensor:
+        """Return a decoded picture, uint8 [height, width, 3]."""
+        found = self._pictures[row]
+        return torch.empty((0, 0, 3), dtype=torch.uint8) if found is None else found.permute(1, 2, 0)
+
+    @staticmethod
+    def joined(cuts: Sequence[Cut]) -> Cuts:
+        """Return the cuts of a batch, whose pictures are brought together on the current stream."""
+        columns = [cut.column for cut in cuts if isinstance(cut.column, DeviceColumn)]
+        table = np.stack([column.table[cut.row] for column, cut in zip(columns, cuts, strict=True)])
+        areas = table[:, 1] * table[:, 2]
+        table[:, 0] = np.cumsum(areas) - areas
+        found = [column._pictures[cut.row] for column, cut in zip(columns, cuts, strict=True)]
+        pictures = [picture for picture in found if picture is not None]
+        columns[0]._jpegs.hand_over(pictures)
+        pixels = torch.cat([picture.flatten() for picture in pictures]) if pictures else torch.empty(0, dtype=torch.uint8)
+        return Cuts(pixels, torch.from_numpy(table), _largest(table), planar=True)
+
+
+PictureColumn = ResizedColumn | CutColumn | DeviceColumn
 """The pictures of one field in a batch. Threads may decode into different rows at once."""
 
 
 class Cut(NamedTuple):
-    """A picture in a column of cuts."""
+    """A picture in a column whose windows are cut later."""
 
-    column: CutColumn
+    column: CutColumn | DeviceColumn
     row: int
 
     @property
@@ -157,19 +239,9 @@ class Cut(NamedTuple):
         return self.column.picture(self.row)
 
 
-def joined(cuts: Sequence[Cut]) -> Cuts:
-    """Return the cuts of a batch. They lie in one column already, but for those that were decoded elsewhere."""
-    columns = list(dict.fromkeys(cut.column for cut in cuts))
-    table = np.empty((len(cuts), columns[0].table.shape[1]), dtype=np.int64)
-    before = 0
-    for column in columns:
-        rows = [row for row, cut in enumerate(cuts) if cut.column is column]
-        table[rows] = column.table[[cuts[row].row for row in rows]]
-        table[rows, 0] += before
-        before += len(column.pixels)
-    pixels = columns[0].pixels if len(columns) == 1 else torch.cat([column.pixels for column in columns])
-    height, width = table[:, 4:6].max(axis=0).tolist()
-    return Cuts(pixels, torch.from_numpy(table), (height, width))
+def _largest(table: Integers) -> tuple[int, int]:
+    height, width = table[:, 5:7].max(axis=0).tolist()
+    return height, width
 
 
 class _Decoder:

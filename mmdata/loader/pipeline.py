@@ -31,6 +31,9 @@ from mmdata.loader.substitution import Substitution
 _RECORDS_A_TASK = 16
 """Records that a thread takes at a time: enough to make handing over cheap, few enough to keep all threads busy."""
 
+_RECORDS_A_DEVICE = 64
+"""The same where the device decodes: it is the faster the more it is given."""
+
 _BYTES_A_TASK = 1 << 22
 """Bytes of a batch that a thread fills at a time: half a millisecond's work; less is not worth handing over."""
 
@@ -114,10 +117,10 @@ class Pipeline:
         rows, following = next(steps)
         entries = self._records.look_up(rows.shards, rows.records)
         columns = self._records.columns(entries, self._schedule.order.seed, rows.place.epoch, memory)
-        count = len(entries)
+        count, size = len(entries), _RECORDS_A_DEVICE if self._records.on_device else _RECORDS_A_TASK
         parts = [
-            decoders.submit(self._reader.read, rows, entries, columns, start, min(start + _RECORDS_A_TASK, count))
-            for start in range(0, count, _RECORDS_A_TASK)
+            decoders.submit(self._reader.read, rows, entries, columns, start, min(start + size, count))
+            for start in range(0, count, size)
         ]
         return Planned(rows, following, columns, parts)
 
@@ -131,7 +134,8 @@ class Pipeline:
         examples = [example for part in parts for example in part.examples]
         lost = [entry for part in parts for entry in part.lost]
         begin = perf_counter()
-        collation = Collation(examples, self._records.types, planned.columns, memory)
+        with self._transfer.stream():
+            collation = Collation(examples, self._records.types, planned.columns, memory)
         _fill(collation, len(examples), fillers)
         batch = _packed(collation.batch(), planned.rows, pin=memory.pinned)
         self._meter.fill(batch.filled())

@@ -44,6 +44,7 @@ class PartReader:
         begin = perf_counter()
         fetched = self._records.fetch(entries, start, stop, AMONG_THREADS)
         read = perf_counter()
+        self._records.decode_together(fetched, columns, start)
         decoded = [self._decoded(entries, found, columns, row) for row, found in enumerate(fetched, start)]
         self._enter(fetched, decoded, read - begin, perf_counter() - read)
         examples, lost = zip(*self._substituted(rows, entries, start, decoded), strict=True)

@@ -16,6 +16,7 @@ from mmdata.loader.decoding import Columns, RecordDecoder
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.options import LoaderOptions
+from mmdata.loader.pictures import DeviceJpegs
 from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.shard_files import Entries, Payloads, Raw, ShardFiles
 from mmdata.schema import FieldType
@@ -27,17 +28,23 @@ class ShardedRecords:
     """The records of a split by number, counted through its shards in order; a map-style dataset for torch.
 
     It can be pickled, and shared by threads. Of the options only `fields`, `views`, `max_seconds`, `max_tokens` and `window`
-    matter here. Without `resize`, the pictures of views are only cut, and resized where the batch is. Raises DatasetError for a
-    folder that cannot be used, ConfigError for a field that it does not have.
+    matter here. Without `resize`, the pictures of views are cut and resized where the batch is; `jpegs` decodes them there, too.
+    Raises DatasetError for a folder that cannot be used, ConfigError for a field that it does not have.
     """
 
     def __init__(
-        self, out: Readable | Collection, split: str = "train", options: LoaderOptions = _EVERYTHING, *, resize: bool = True
+        self,
+        out: Readable | Collection,
+        split: str = "train",
+        options: LoaderOptions = _EVERYTHING,
+        *,
+        resize: bool = True,
+        jpegs: DeviceJpegs | None = None,
     ) -> None:
         collection = Collection.of(out, options.cache).select(options.fields)
         self.types: Mapping[str, FieldType] = collection.fields
         self.views = options.views
-        self._decode = RecordDecoder(collection.members, self.types, options, resize=resize)
+        self._decode = RecordDecoder(collection.members, self.types, options, resize=resize, jpegs=jpegs)
         # Reading ahead goes from one window into the next; a few more are for substitutes.
         capacity = len(collection.datasets) * (2 * options.window + 8)
         self._files = ShardFiles(collection, split, capacity, self._decode.viewed)
@@ -63,6 +70,7 @@ class ShardedRecords:
         entries = self._entries(indices)
         columns = self.columns(entries)
         fetched = self.fetch(entries, 0, len(entries))
+        self.decode_together(fetched, columns, 0)
         return [self.decode(entries, _readable(found), columns, row) for row, found in enumerate(fetched)]
 
     def payloads(self, indices: Sequence[int]) -> list[Raw]:
@@ -79,6 +87,11 @@ class ShardedRecords:
         shards = np.searchsorted(self._ends, numbers, side="right")  # passes over empty shards
         return self.look_up(shards, numbers - (self._ends - self.counts)[shards])
 
+    @property
+    def on_device(self) -> bool:
+        """Whether the device decodes some of the fields."""
+        return self._decode.on_device
+
     def look_up(self, shards: NDArray[np.int64], records: NDArray[np.int64]) -> Entries:
         """Return what the index says of records, by their shards and their numbers there."""
         return self._files.look_up(shards, records)
@@ -90,6 +103,10 @@ class ShardedRecords:
     def fetch(self, entries: Entries, start: int, stop: int, access: Access = ALONE) -> list[Payloads | RecordError]:
         """Return the payloads of the records from `start` to `stop`, or why one cannot be read."""
         return self._files.fetch(entries, start, stop, access)
+
+    def decode_together(self, found: Sequence[Payloads | RecordError], columns: Columns, start: int) -> None:
+        """Decode what is better decoded for several records at a time; `decode` of each has to follow."""
+        self._decode.decode_together(found, columns, start)
 
     def decode(self, entries: Entries, payloads: Payloads, columns: Columns, row: int) -> Example:
         """Return the record of a row, decoded. Raises RecordError where it cannot be decoded."""

@@ -22,7 +22,7 @@ from mmdata.train.config import TrainConfig
 from mmdata.train.evaluate import loader_options
 from mmdata.train.layout import Layout
 from mmdata.train.learner import Learner
-from mmdata.values import Audio
+from mmdata.values import Audio, Image
 from tests.loader.conftest import SCHEMA, MakeDataset
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -55,7 +55,10 @@ def options(**views: PictureView | LogMelView) -> LoaderOptions:
 
 def pairs(out: Path, given: LoaderOptions, steps: int) -> Iterator[tuple[Batch, Batch]]:
     """Yield the same steps from the processor and from the GPU."""
-    with Loader(out, batch_size=6, options=given) as host, Loader(out, batch_size=6, device=DEVICE, options=given) as device:
+    with (
+        Loader(out, batch_size=6, options=replace(given, decode="threads")) as host,
+        Loader(out, batch_size=6, device=DEVICE, options=given) as device,
+    ):
         yield from islice(zip(stream(host), stream(device), strict=True), steps)
 
 
@@ -96,6 +99,35 @@ def test_normalized_pictures_differ_by_one_level_at_most(shared: Path, dtype: st
     step = LEVELS / 255 / 0.25 + 4 * torch.finfo(getattr(torch, dtype)).eps
     for host, device in pairs(shared, options(image=view), 6):
         assert (tensor(host, "image") - tensor(device, "image")).abs().max() <= step
+
+
+@pytest.fixture(scope="module")
+def slopes(make_dataset: MakeDataset) -> Path:
+    """A dataset of smooth pictures, as photos are: what JPEG decoders differ in is how they treat sharp edges of colour."""
+
+    def smooth(record: Record) -> Record:
+        rows, columns = np.mgrid[0:96, 0 : 64 + 8 * (int(record.key[1:]) % 5)].astype(np.float32)
+        pixels = np.stack([rows * 2, columns * 2, 255 - rows - columns], axis=2).clip(0, 255).astype(np.uint8)
+        return record.with_fields(image=Image(pixels))
+
+    return make_dataset((9, 14, 11), change=smooth)
+
+
+def test_pictures_decoded_on_the_gpu_are_those_of_the_processor(slopes: Path) -> None:
+    """NvJPEG's pictures have the same windows and, within the freedom that JPEG leaves, the same levels; twice the same."""
+    pytest.importorskip("torchvision")
+    given = replace(options(image=CROPS), decode="device")
+    for host, device in pairs(slopes, given, 10):
+        difference = (tensor(host, "image") - tensor(device, "image")).abs()
+        assert difference.mean() < 2
+        assert difference.max() <= 16
+        assert host.lengths["image"].tolist() == device.lengths["image"].tolist()
+    with (
+        Loader(slopes, batch_size=6, device=DEVICE, options=given) as one,
+        Loader(slopes, batch_size=6, device=DEVICE, options=replace(given, threads=1)) as other,
+    ):
+        for first, second in islice(zip(stream(one), stream(other), strict=True), 40):
+            assert_equal_batches(first.to("cpu"), second.to("cpu"))
 
 
 def test_spectrograms_are_those_of_the_processor(sounds: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,16 @@ import simplejpeg
 import torch
 
 from mmdata.dataset import Dataset
-from mmdata.errors import RecordError
+from mmdata.errors import ConfigError, RecordError
 from mmdata.formats import Format
 from mmdata.loader import Batch, ByCount, Loader, LoaderOptions, Order, PictureView, Schedule, ShardedRecords
 from mmdata.loader.device import Transfer
-from mmdata.loader.pictures import Cut, PictureField, joined
+from mmdata.loader.pictures import Cut, DeviceColumn, PictureField
 from mmdata.loader.pipeline import Pipeline
 from mmdata.loader.schedule import START
 from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.stats import Meter
+from mmdata.loader.testing import assert_equal_batches
 from mmdata.record import Record
 from mmdata.rng import rng_for
 from mmdata.values import Image
@@ -36,9 +38,33 @@ def jpeg(height: int, width: int, seed: int = 0) -> memoryview:
     return memoryview(simplejpeg.encode_jpeg(pixels, quality=90))
 
 
-def uncut(out: Path, batch_size: int, options: LoaderOptions) -> Iterator[Batch]:
+class HostJpegs:
+    """Decodes as a GPU does, many files at a time and colour by colour, on the processor."""
+
+    def __init__(self) -> None:
+        self.decoded = self.uploads = 0
+
+    def __call__(self, files: Sequence[memoryview]) -> list[torch.Tensor]:
+        """Return the pictures."""
+        try:
+            found = [simplejpeg.decode_jpeg(file, "RGB", fastdct=False, fastupsample=False) for file in files]
+        except ValueError as error:
+            raise RecordError("picture cannot be decoded", str(error)) from error
+        self.decoded += len(found)
+        return [torch.from_numpy(pixels).permute(2, 0, 1).contiguous() for pixels in found]
+
+    def uploaded(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
+        """Return a picture that was decoded alone."""
+        self.uploads += 1
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+    def hand_over(self, pictures: Iterable[torch.Tensor]) -> None:
+        """Nothing else runs here."""
+
+
+def uncut(out: Path, batch_size: int, options: LoaderOptions, jpegs: HostJpegs | None = None) -> Iterator[Batch]:
     """Yield the batches of a loader whose pictures are cut and resized in whole batches, as a GPU does it."""
-    records, meter = ShardedRecords(out, options=options, resize=False), Meter()
+    records, meter = ShardedRecords(out, options=options, resize=False, jpegs=jpegs), Meter()
     schedule = Schedule(Order(records.counts, 0, window=options.window), ByCount(batch_size))
     transfer = Transfer(torch.device("cpu"), records.types, options.views, meter)
     return (prepared.sent.batch for prepared in Pipeline(records, schedule, transfer, meter).run(START, 3, 2))
@@ -68,7 +94,10 @@ def test_whole_batches_are_cut_as_single_pictures_are(
                 content[place] ^= 1
             (out / shard.file).write_bytes(content)
     options = LoaderOptions(window=2, threads=3, views={"image": RANDOM})
-    substituted = 0
+    substituted, jpegs = 0, HostJpegs()
+    for found, expected in islice(zip(uncut(out, 6, options, jpegs), uncut(out, 6, options), strict=True), 6):
+        assert_equal_batches(found, expected)
+    assert bool(jpegs.decoded) == (image_format is None)
     with Loader(out, batch_size=6, options=options) as loader:
         for found, expected in zip(uncut(out, 6, options), islice(loader, 6), strict=False):
             assert found.keys == expected.keys
@@ -79,6 +108,36 @@ def test_whole_batches_are_cut_as_single_pictures_are(
             assert not found.cuts
             substituted += int(found.substituted.sum())
     assert (substituted > 0) == damage
+
+
+def test_one_picture_that_cannot_be_decoded_costs_the_device_no_other() -> None:
+    """Where the device gives up a part of the batch, its pictures are decoded one by one; only the bad ones are errors."""
+    jpegs = HostJpegs()
+    field = PictureField("image", PictureView((20, 20)), "jpg", resize=False, jpegs=jpegs)
+    column = field.column(list("abcd"), np.array([[30, 40], [30, 40], [0, 0], [30, 40]]), 0, 0, BatchMemory())
+    assert isinstance(column, DeviceColumn)
+    payloads = [jpeg(30, 40), memoryview(b"\xff\xd8\xff and no more"), memoryview(b""), jpeg(40, 30)]
+    column.decode_together(0, payloads)
+    good = column.decode(0, payloads[0])
+    assert jpegs.uploads == 1
+    assert np.array_equal(good.pixels.numpy(), simplejpeg.decode_jpeg(payloads[0], "RGB", fastdct=False, fastupsample=False))
+    for row, said in ((1, "cannot be decoded"), (3, "another size")):
+        with pytest.raises(RecordError, match=said):
+            column.decode(row, payloads[row])
+    column.decode_together(0, [payloads[0], payloads[2], payloads[2], payloads[3]])
+    with pytest.raises(RecordError, match="another size"):
+        column.decode(3, payloads[3])
+    assert column.joined([column.decode(2, payloads[2]), good]).sizes.tolist() == [[0, 0], [30, 30]]
+
+
+def test_decoding_on_a_device_needs_one(shared: Path) -> None:
+    """Without a GPU, and together with resizing in threads, it is a ConfigError that says what to set."""
+    with pytest.raises(ConfigError, match="decode='device' is for a GPU, but the loader's device is cpu"):
+        Loader(shared, batch_size=4, options=LoaderOptions(decode="device"))
+    with pytest.raises(ConfigError, match="set resize='device' too"):
+        LoaderOptions(decode="device", resize="threads")
+    with pytest.raises(ConfigError, match="decode is 'device' or 'threads', not 'gpu'"):
+        LoaderOptions(decode="gpu")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("resize", [True, False], ids=["threads", "device"])
@@ -108,15 +167,16 @@ def test_cuts_of_several_columns_are_joined() -> None:
     other = field.column(["d"], np.array([[50, 60]]), 0, 0, BatchMemory())
     substitute = other.decode(0, jpeg(50, 60, seed=9))
     assert all(isinstance(cut, Cut) for cut in (*cuts, substitute))
-    together = joined([cuts[2], substitute, cuts[1], cuts[0]])  # type: ignore[list-item]
+    assert isinstance(substitute, Cut)
+    together = substitute.column.joined([cuts[2], substitute, cuts[1], cuts[0]])  # type: ignore[list-item]
     padded = together.padded()
     for row, cut in enumerate((cuts[2], substitute, cuts[1], cuts[0])):
         assert isinstance(cut, Cut)
-        _, _, top, left, height, width, flipped = cut.column.table[cut.row].tolist()
+        _, _, _, top, left, height, width, flipped = cut.column.table[cut.row].tolist()
         assert torch.equal(padded[row, :height, :width], cut.pixels[top : top + height, left : left + width])
         assert together.sizes[row].tolist() == [height, width]
         assert bool(together.flipped[row]) == bool(flipped)
-    assert not joined([cuts[1]]).padded().numel()  # type: ignore[list-item]
+    assert not substitute.column.joined([cuts[1]]).padded().numel()  # type: ignore[list-item]
 
 
 def test_records_come_together_as_they_come_alone(shared: Path) -> None:
