@@ -37,6 +37,8 @@ _SHARED = 1 << 19
 _APART = -1
 """The extent of members that stand too far from each other to be read at once."""
 
+_EMPTY = memoryview(b"")
+
 Integers = NDArray[np.int64]
 
 
@@ -169,7 +171,7 @@ class ShardFiles:
         ]
         self._pictures = [tuple(name for name in pictures if name in dataset.schema.fields) for dataset in self._datasets]
         self._all_pictures = tuple(pictures)
-        self._no_payloads: Payloads = dict.fromkeys(collection.members, memoryview(b""))
+        self._no_payloads: Payloads = dict.fromkeys(collection.members, _EMPTY)
         self._no_metadata = dict.fromkeys(collection.metadata)
         self._places = Recent(self._read_places, capacity)
         self._files = Recent(self._open, OPEN_FILES)
@@ -235,15 +237,15 @@ class ShardFiles:
         if row in entries.lost:
             raise entries.lost[row]
         shard, span = entries.shards[row], entries.spans[row]
-        if not span[1]:
-            return self._no_payloads.copy()
-        file = files.get(shard)
-        if file is None:
-            file = files[shard] = self._opened(shard)
+        if len(span) == 2:
+            return self._no_payloads.copy()  # a dataset of a mixture that has none of the wanted fields
+        if shard not in files:
+            files[shard] = self._opened(shard)
+        file = files[shard]
         if span[1] == _APART:
             found = self._read_apart(file, span[2::3], span[3::3], access)
         else:
-            memory = self._read(file, span[0], span[0] + span[1], access, memory)
+            memory = self._read(file, span[0], span[0] + span[1], access, memory) if span[1] else _EMPTY
             found = [memory[begin:end] for begin, end in zip(span[2::3], span[3::3], strict=True)]
         for extension, payload, checksum in zip(file.extensions, found, span[4::3], strict=True):
             if access.crc32(payload) != checksum:

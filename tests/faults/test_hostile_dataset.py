@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -92,6 +93,23 @@ def test_an_index_cannot_ask_for_more_than_the_shard_has(out: Path, column: str,
     with contextlib.suppress(MmdataError):
         assert sum(len(batch.keys) for batch in Loader(out, split="val", batch_size=2)) == 2
     assert not validate(out).ok
+
+
+def test_an_index_cannot_make_payloads_vanish(out: Path) -> None:
+    """A record whose members all are empty by the index, but not by their checksums, is no record without fields."""
+    extensions = Dataset(out).members
+
+    def emptied(table: pa.Table) -> pa.Table:
+        for extension in extensions:
+            table = with_value(table, f"{extension}.size", 1, 0)
+        return table
+
+    rewrite_index(out, SHARD, emptied)
+    seal(out)
+    with Loader(out, split="val", batch_size=2) as loader:
+        for batch in loader:
+            assert batch.substituted.sum() == 1
+        assert [entry.reason for entry in loader.ledger] == ["payload is damaged"]
 
 
 def test_an_index_names_no_file(out: Path, tmp_path: Path) -> None:
