@@ -72,6 +72,12 @@ def counts(rows: pa.Table) -> list[int]:
     return lengths
 
 
+def gave_nothing(rows: pa.Table) -> set[str]:
+    """Return the digests of the rows that failed and of which nothing was observed."""
+    found = zip(rows.column("digest").to_pylist(), rows.column("failed").to_pylist(), counts(rows), strict=True)
+    return {digest for digest, failed, count in found if failed and not count}
+
+
 class Seen:
     """Rows observed before, to be had by their digests."""
 

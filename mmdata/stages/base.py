@@ -33,6 +33,9 @@ class Stage(BaseModel):
     conceals: ClassVar[bool] = False
     """Whether what the stage removes must not be told by a digest either: of a short text, that is found by trial."""
 
+    keeps_all: ClassVar[bool] = False
+    """Whether the stage gives one record for every record or fails: it turns none away for what it is, as a filter does."""
+
     @property
     def random(self) -> bool:
         """Whether the stage draws random numbers; the generator of one that does not refuses to give any."""
