@@ -164,6 +164,12 @@ class FitStage(Stage):
         """What of it belongs among the statistics in `dataset.json`, by field; plain data."""
         return {}
 
+    def check_given(self, files: Mapping[str, bytes], made_by: Mapping[str, Any]) -> None:
+        """Raise RecipeError where files learned elsewhere are none that these options could give: by default, any are taken.
+
+        `made_by` are the options of the stage that learned them; there are none where that is not known.
+        """
+
     def fitted(self, files: Mapping[str, bytes]) -> Self:
         """Return a copy that holds what was learned."""
         copy = self.model_copy()
