@@ -23,10 +23,7 @@ from tests.incremental import STAGES, Corpus, Inline, assert_as_new, contents, s
 Edit = Callable[[Corpus], object]
 
 
-@pytest.fixture(autouse=True)
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the builds of these tests work where they are called."""
-    monkeypatch.setattr("mmdata.engines.local.LocalEngine", Inline)
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 def replace_text(corpus: Corpus) -> None:
