@@ -74,8 +74,8 @@ def counts(rows: pa.Table) -> list[int]:
 
 def gave_nothing(rows: pa.Table) -> set[str]:
     """Return the digests of the rows that failed and of which nothing was observed."""
-    found = zip(rows.column("digest").to_pylist(), rows.column("failed").to_pylist(), counts(rows), strict=True)
-    return {digest for digest, failed, count in found if failed and not count}
+    is_empty = pc.equal(pc.list_value_length(rows.column("observed")), 0)
+    return set(rows.column("digest").filter(pc.and_(rows.column("failed"), is_empty)).to_pylist())
 
 
 class Seen:
