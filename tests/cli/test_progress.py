@@ -87,8 +87,12 @@ def test_lines_come_while_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> No
         time.sleep(0.01)
         show(Work("building", "rows", 40, 100, "3 rejected"))
         before = len(said.getvalue().splitlines())
-        while len(lines := said.getvalue().splitlines()) < before + 3:
+        for _ in range(3000):
+            lines = said.getvalue().splitlines()
+            if len(lines) >= before + 3:
+                break
             time.sleep(0.01)
+    assert len(lines) >= before + 3
     assert lines[0] == "mmdata: building: 10 of 100 rows"
     assert lines[-1].startswith("mmdata: building: 40 of 100 rows, ")
     assert lines[-1].endswith(" left, 3 rejected")
