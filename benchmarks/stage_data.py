@@ -21,6 +21,8 @@ from mmdata.values import Audio, Image, Text, Value, Video
 InputName = Literal["photos", "stamps", "drawings", "documents", "personal", "clips"]
 Step = tuple[str, Mapping[str, Any]]
 """A stage by its name, and its options."""
+Call = Callable[[], object]
+"""What is measured beside a stage: a library call that has all it needs."""
 
 PERSONAL_TEXTS = Path(__file__).with_name("data") / "redaction.jsonl"
 CAPTIONS_A_DOCUMENT = 40

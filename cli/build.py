@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmdata.cli.main import printable
-from mmdata.cli.progress import shown
+from mmdata.cli.progress import building
 from mmdata.engines import ENGINES
 from mmdata.wording import counted
 
@@ -50,7 +50,8 @@ def command(
 
     A build that was interrupted goes on where it stopped when the same command is run again, and a dataset that is damaged is
     repaired. The same recipe over the same rows gives the same bytes. Where rows or raw files changed, --update makes anew what
-    holds them, and keeps what was learned.
+    holds them, and keeps what was learned. How far it is goes to standard error: bars on a terminal,
+    else a line now and then.
 
     Example: mmdata build stamps out/stamps --set source.path=corpus/manifest.jsonl
     """
@@ -63,7 +64,7 @@ def command(
         plan = make_plan(loaded, limit)
         click.echo(json.dumps(_planned(plan)) if as_json else printable(_plan_text(plan, out)))
         return
-    with shown() as progress:
+    with building() as progress:
         outcome = carry_out(loaded, out, Options(workers, engine, limit, update), progress)
     click.echo(json.dumps(_built(outcome)) if as_json else printable(built_text(outcome)))
 

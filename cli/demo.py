@@ -9,8 +9,8 @@ import click
 
 from mmdata.cli.build import built_text
 from mmdata.cli.main import printable
-from mmdata.cli.progress import shown
-from mmdata.cli.train import result_text, training_shown
+from mmdata.cli.progress import building
+from mmdata.cli.train import result_text, training
 from mmdata.wording import counted
 
 _EPOCHS = 240  # about a minute on a CPU
@@ -35,7 +35,7 @@ def command(out: Path, *, as_json: bool) -> None:
         click.echo(printable(text), err=as_json)
 
     say(f"1 of 3: building the demo corpus (mmdata build demo {data})")
-    with shown() as progress:
+    with building() as progress:
         outcome = carry_out("demo", data, Options(), progress)
     say(built_text(outcome))
     for reject in outcome.dataset.rejects():
@@ -48,8 +48,8 @@ def command(out: Path, *, as_json: bool) -> None:
 
     setting = f"epochs={_EPOCHS}"
     say(f"3 of 3: training the smallest model for about a minute (mmdata train nano --set {setting} --data {data} --out {run})")
-    with training_shown() as training:
-        result = train(load_config("nano", [setting]), data, run, progress=training)
+    with training() as tell:
+        result = train(load_config("nano", [setting]), data, run, progress=tell)
     say(result_text(result))
     say(
         f"done. Look at the report in a browser: {(data / 'report' / 'index.html').resolve()}\n"

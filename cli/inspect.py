@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmdata.dataset import Dataset
 
 _MOST_NOTES = 100
+_NOTES = {"boxes", "points", "segments", "frame_boxes", "spans"}
 
 
 @click.command("inspect")
@@ -69,11 +70,12 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{found['key']}  ({found['split']}, {found['shard']})"
     yield from _part("members", {f".{name}": f"{size:,} bytes" for name, size in found["members"].items()})
     for name, field in found["fields"].items():
-        yield from _field(name, field)
+        yield from _field(name, field, found["fields"])
     yield from _part("metadata", found["metadata"])
     yield from _part("measures", found["measures"])
     origin = found["origin"]
-    yield from _part("origin", {name: origin[name] for name in ("source_key", "row", "group")})
+    row = f"{origin['row']:,} of the source, of which the first is 0"
+    yield from _part("origin", {"source_key": origin["source_key"], "row": row, "group": origin["group"]})
     for name, given in origin["inputs"].items():
         yield f"  {name}: {one_line(given['uri'])} ({given['bytes']:,} bytes, sha256 {given['sha256']})"
     yield from (f"wrote {file}" for file in found.get("files", []))
@@ -86,12 +88,18 @@ def _part(title: str, values: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {name:<{width}}  {one_line(value)}" for name, value in values.items())
 
 
-def _field(name: str, field: dict[str, Any]) -> Iterator[str]:
-    notes = {kind: held for kind, held in field.items() if kind in {"boxes", "points", "segments", "spans"}}
-    plain = {key: value for key, value in field.items() if key not in {"kind", "lineage", *notes}}
+def _field(name: str, field: dict[str, Any], fields: dict[str, Any]) -> Iterator[str]:
+    notes = {kind: held for kind, held in field.items() if kind in _NOTES}
+    plain = {key: value for key, value in field.items() if key not in {"kind", "lineage", "raw_part", *notes}}
+    if "text_field" in field:
+        text = fields.get(field["text_field"], {}).get("text", "")
+        del plain["offsets"]
+        plain["pieces"] = " | ".join(text[start:end] for start, end in field["offsets"])
     yield f"{name} ({field['kind']})"
     yield from (f"  {key}: {one_line(value)}" for key, value in plain.items())
-    yield from (f"  moved by {step}" for step in field["lineage"])
+    yield from (f"  moved by {one_line(step['words'])}" for step in field["lineage"])
+    if field["raw_part"]:
+        yield f"  which is, of the raw {name}: {field['raw_part']}"
     for kind, held in notes.items():
         for note in held[:_MOST_NOTES]:
             numbers = ", ".join(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmdata.cli.main import printable
+from mmdata.cli.progress import Work, shown
 from mmdata.cli.retrieval import retrieval_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def command(
     from mmdata.train.config import load_config
     from mmdata.train.loop import train
 
-    with training_shown() as progress:
+    with training() as progress:
         result = train(load_config(config, settings), data, out, device=device, threads=threads, progress=progress)
     click.echo(json.dumps(result.to_json()) if as_json else printable(result_text(result)))
 
@@ -52,23 +52,12 @@ def result_text(result: TrainResult) -> str:
 
 
 @contextmanager
-def training_shown() -> Iterator[Callable[[TrainProgress], None]]:
-    """Show the progress of a run on standard error; quiet where that is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def training() -> Iterator[Callable[[TrainProgress], None]]:
+    """Show the progress of a run."""
+    with shown(Work("preparing", "steps")) as show:
 
-    columns = (
-        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[about]}"), TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("training", total=None, about="")
+        def tell(now: TrainProgress) -> None:
+            remark = f"loss {now.loss:.3f}, {now.records_per_second:,.0f} records/s, waiting {now.waiting:.0%}"
+            show(Work("training", "steps", now.step, now.steps, remark))
 
-        def show(now: TrainProgress) -> None:
-            about = f"loss {now.loss:.3f}, {now.records_per_second:,.0f} records/s, waiting {now.waiting:.0%}"
-            bars.update(task, completed=now.step, total=now.steps, about=about)
-
-        yield show
+        yield tell

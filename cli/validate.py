@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmdata.cli.main import one_line, printable
+from mmdata.cli.progress import Work, shown
 from mmdata.wording import counted
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def command(context: click.Context, out: Path, folder: Path | None, workers: int
     from mmdata.validation.checks import validate
 
     folder = folder or out / "report"
-    with _shown() as progress:
+    with _checking() as progress:
         report = validate(out, folder, workers=workers, progress=progress)
     if as_json:
         click.echo(json.dumps(report.to_json()))
@@ -73,14 +73,7 @@ def _check_lines(report: Report, check: CheckResult) -> list[str]:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[int, int], None]]:
-    """Show on standard error how many records are checked; quiet where that is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _, __: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("checking", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+def _checking() -> Iterator[Callable[[int, int], None]]:
+    """Show how many records are checked."""
+    with shown(Work("checking", "records")) as show:
+        yield lambda done, total: show(Work("checking", "records", done, total))

@@ -22,7 +22,7 @@ from mmdata.differences import differences
 from mmdata.engines import OpenEngine, engine_named
 from mmdata.engines.base import Tick
 from mmdata.engines.local import refuse_recursion
-from mmdata.errors import DatasetError, TooManyRejectsError
+from mmdata.errors import ConfigError, DatasetError, TooManyRejectsError
 from mmdata.files import digest_of_json, sha256_of
 from mmdata.fit import Fitted, Fitting
 from mmdata.folder import REJECTS, BuildFolder
@@ -59,12 +59,18 @@ def _silent(_: Progress) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """How a build is carried out; see `build`."""
+    """How a build is carried out; see `build`. Raises ConfigError for a number of workers or rows below 1."""
 
     workers: int | None = None
     engine: str = "local"
     limit: int | None = None
     update: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"workers is at least 1, not {self.workers}; leave it out for one a core")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit is at least 1 row, not {self.limit}; leave it out to take all rows of the source")
 
 
 @dataclass(frozen=True)
@@ -109,13 +115,14 @@ def build(  # noqa: PLR0913 - the options of the command, by name
     Args:
         recipe: A recipe, its data, its file, or the name of a bundled one.
         out: The folder: new, empty, or left by the same build.
-        workers: Number of worker processes; by default one a core. It changes nothing in the result.
+        workers: Number of worker processes, from 1; by default one a core. It changes nothing in the result.
         engine: Where they run: `local`, on this machine, or `ray`, on a Ray cluster. It changes nothing in the result either.
-        limit: Take only the first rows of the source.
+        limit: Take only so many rows of the source, from the first on; at least 1, by default all.
         update: Take over what changed in the source.
         progress: Called a few times a second with how far the build is.
 
     Raises:
+        ConfigError: `workers` or `limit` is below 1, or the engine is not known.
         RecipeError: The recipe cannot be carried out.
         SourceError: The corpus cannot be listed.
         DatasetError: The folder cannot be used, belongs to another build, or raw files changed since it was begun.

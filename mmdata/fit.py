@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from mmdata.engines.base import Engine, Tick
 from mmdata.errors import DatasetError, NothingToLearnError, TooManyRejectsError
 from mmdata.files import canonical_json, digest_of_json, publish
 from mmdata.folder import BuildFolder
-from mmdata.observations import counts, flat
+from mmdata.observations import counts, flat, gave_nothing
 from mmdata.observing import EARLIER, FitJob, Observer
-from mmdata.plan import Plan, PlannedRow
-from mmdata.reasons import ADVICE, Reason, grouped, told
+from mmdata.plan import Plan, PlannedRow, RowReject
+from mmdata.reasons import ADVICE, Reason, check_limit, grouped, told
 from mmdata.recipe import Recipe
 from mmdata.shard_task import RowRunner
 from mmdata.shards.index import parquet_bytes
@@ -65,15 +65,20 @@ class Fitting:
     given: Mapping[str, bytes]
     promised: Mapping[str, str]
     seen: list[Mapping[str, str]] = field(default_factory=list)
+    _failed: dict[int, RowReject] = field(default_factory=dict)
+    """An error of each row of which is known already that it is rejected as an error, by the row's number."""
 
     def __call__(self, start: Start) -> Fitted:
-        """Fit all stages."""
+        """Fit all stages. Raises TooManyRejectsError as soon as more rows failed than the recipe allows."""
         plan, stages = self.plan, list(self.plan.recipe.stages)
+        self._count([one for one in plan.rejects if one.reject.kind == "error"])
         learned: dict[str, str] = {}
         judged: dict[str, str] = {}
         for number, stage in enumerate(stages):
             if isinstance(stage, JudgingStage):
-                rows = self._observer(plan, number, stages, start).by_row()
+                observer = self._observer(plan, number, stages, start)
+                rows = observer.by_row()
+                self._count(observer.failed(gave_nothing(rows)))
                 self.seen.append(_files_seen(_rows_for(plan, stage), rows))
                 fitted = stage.fitted(stage.reduce(flat(rows)))
                 judged |= self._publish(number, {**fitted.learned, **self._observations(stage, rows)})
@@ -86,6 +91,7 @@ class Fitting:
                     files = self._reduced(number, stage, observer)
                     self.seen.append(observer.files())
                     self._mark(number, self._publish(number, files), is_learned_here=True)
+                    self._count(observer.failed({row.digest for row in observer.rows}))
                 stages[number] = stage.fitted(files)
                 learned |= self._named(number, files)
         return Fitted(plan, stages, dict(sorted(learned.items())), dict(sorted((judged | learned).items())))
@@ -137,6 +143,12 @@ class Fitting:
             raise DatasetError(refusal(self.folder.out, lines))
         return files
 
+    def _count(self, failed: Iterable[RowReject]) -> None:
+        """Add rows that are rejected as errors. Raises TooManyRejectsError where they are more than the recipe allows."""
+        self._failed.update((one.row, one) for one in failed)
+        reasons = grouped(Reason(one) for _, one in sorted(self._failed.items()))
+        check_limit(self.plan, len(self._failed), reasons, "No shard was made yet, which may turn more rows away. ")
+
     def _reduced(self, number: int, stage: FitStage, observer: Observer) -> dict[str, bytes]:
         """Let a stage learn. Raises TooManyRejectsError, with the reasons, where no row is left that it could learn from."""
         try:
@@ -153,7 +165,8 @@ class Fitting:
         assert isinstance(stage, FitStage)
         rows = _rows_for(plan, stage)
         self._work(number).mkdir(parents=True, exist_ok=True)
-        job = FitJob(stage, runner_for(plan.recipe, stages, number), self._work(number))
+        runner = runner_for(plan.recipe, stages, number)
+        job = FitJob(stage, runner, self._work(number), _telling(plan.recipe, stages[:number], runner))
         tick = start(plan.recipe.stage_names[number], len(rows))
         return Observer(job, rows, self.engine, self.changes, tick, retries=self.folder.has_failed())
 
@@ -235,6 +248,20 @@ def runner_for(recipe: Recipe, stages: Sequence[Stage], number: int) -> RowRunne
     names = [recipe.stage_names[before] for before in reversed(kept)]
     fields = None if EVERY_FIELD in needed else frozenset(needed)
     return RowRunner(recipe, [stages[before] for before in reversed(kept)], names, fields)
+
+
+def _telling(recipe: Recipe, stages: Sequence[Stage], runner: RowRunner) -> frozenset[str]:
+    """Return the places of a pass at which an error is one of the build, too.
+
+    Where a filter was skipped, a row that fails behind it may be one that the filter turns away, which is no error.
+    """
+    places = ["source"]
+    for name, stage in zip(recipe.stage_names, stages, strict=False):
+        if name in runner.names:
+            places.append(name)
+        elif not stage.keeps_all:
+            break
+    return frozenset(places)
 
 
 def _changed(stage: Stage, before: object, after: object) -> frozenset[str]:

@@ -72,6 +72,12 @@ def counts(rows: pa.Table) -> list[int]:
     return lengths
 
 
+def gave_nothing(rows: pa.Table) -> set[str]:
+    """Return the digests of the rows that failed and of which nothing was observed."""
+    is_empty = pc.equal(pc.list_value_length(rows.column("observed")), 0)
+    return set(rows.column("digest").filter(pc.and_(rows.column("failed"), is_empty)).to_pylist())
+
+
 class Seen:
     """Rows observed before, to be had by their digests."""
 

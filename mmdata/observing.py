@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,8 @@ class FitJob:
     stage: FitStage
     runner: RowRunner
     folder: Path
+    telling: frozenset[str]
+    """The places at which an error means that the build would reject the row as an error, too."""
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -61,13 +63,21 @@ class FitJob:
         sights: list[Sight] = []
         rejects: list[RowReject] = []
         table = self.stage.observe(self._records(task.rows, sights, rejects, watch, casualties))
+        files = {sight.digest: sight.files for sight in sights}
+        beside = {"files": files, "rejects": _listed(rejects), "failed": self._failed(task, sights, rejects)}
+        publish(_beside(self.folder, task.name), json.dumps(beside).encode())
         if isinstance(self.stage, JudgingStage):
             publish(self.folder / f"{task.name}.parquet", parquet_bytes(nested(sights, table)))
             return
-        files = {sight.digest: sight.files for sight in sights}
-        publish(_beside(self.folder, task), json.dumps({"files": files, "rejects": _listed(rejects)}).encode())
         with publishing(_observed(self.folder, task)) as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
+
+    def _failed(self, task: FitTask, sights: Iterable[Sight], rejects: Sequence[RowReject]) -> dict[str, list[str]]:
+        """Return key, stage, reason and detail of an error for each row that the build would reject for it, by its digest."""
+        errors = {one.row: one for one in reversed(rejects) if one.reject.kind == "error" and one.stage in self.telling}
+        rows = (row for row, sight in zip(task.rows, sights, strict=True) if not sight.records)
+        found = ((row.digest, errors[row.row]) for row in rows if row.row in errors)
+        return {digest: [one.key, one.stage, one.reject.reason, one.reject.detail[:LONGEST_DETAIL]] for digest, one in found}
 
     def _records(
         self, rows: Iterable[PlannedRow], sights: list[Sight], rejects: list[RowReject], watch: Watch, casualties: Casualties
@@ -100,9 +110,9 @@ def _observed(folder: Path, task: FitTask) -> Path:
     return folder / f"{task.name}.arrow"
 
 
-def _beside(folder: Path, task: FitTask) -> Path:
-    """Where a task writes what its files held, and why rows of it gave nothing to learn from."""
-    return folder / f"{task.name}.rows.json"
+def _beside(folder: Path, task: str) -> Path:
+    """Where the task of a name writes what its files held, and why rows of it gave nothing to learn from."""
+    return folder / f"{task}.rows.json"
 
 
 def _listed(rejects: Iterable[RowReject]) -> list[list[Any]]:
@@ -139,7 +149,7 @@ class Observer:
         """Return what the files of the rows held when `table` saw them: JSON text by the row's key in the source."""
         seen: dict[str, str] = {}
         for task in _tasks(self.rows):
-            held = json.loads(_beside(self.job.folder, task).read_bytes())["files"]
+            held = json.loads(_beside(self.job.folder, task.name).read_bytes())["files"]
             seen |= {row.source_key: json.dumps(held[row.digest]) for row in task.rows}
         return seen
 
@@ -149,13 +159,22 @@ class Observer:
         return [
             Reason(RowReject(numbers[key], key, stage, Reject(*reject)), count)
             for task in _tasks(self.rows)
-            for count, key, stage, *reject in json.loads(_beside(self.job.folder, task).read_bytes())["rejects"]
+            for count, key, stage, *reject in json.loads(_beside(self.job.folder, task.name).read_bytes())["rejects"]
         ]
 
+    def failed(self, gave_nothing: Container[str]) -> list[RowReject]:
+        """Return an error for each row that the build would reject for it; the digests of rows that gave no record are given."""
+        errors: dict[str, list[str]] = {}
+        for path in sorted(self.job.folder.glob("*.rows.json")):
+            errors |= json.loads(path.read_bytes())["failed"]
+        rows = (row for row in self.rows if row.digest in errors and row.digest in gave_nothing)
+        found = ((row.row, errors[row.digest]) for row in rows)
+        return [RowReject(row, key, stage, Reject("error", reason, detail)) for row, (key, stage, reason, detail) in found]
+
     def _is_done(self, task: FitTask) -> bool:
-        if not _observed(self.job.folder, task).exists() or not _beside(self.job.folder, task).exists():
+        if not _observed(self.job.folder, task).exists() or not _beside(self.job.folder, task.name).exists():
             return False
-        held = json.loads(_beside(self.job.folder, task).read_bytes())["files"]
+        held = json.loads(_beside(self.job.folder, task.name).read_bytes())["files"]
 
         def compare(row: PlannedRow, files: FileDigests) -> list[str]:
             return [name for name, sha256 in held.get(row.digest, {}).items() if files.get(name) != sha256]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mmdata.plan import RowReject
+from mmdata.errors import TooManyRejectsError
+from mmdata.plan import Plan, RowReject
 
 ADVICE = "Mend these files and run the build again, which tries their rows anew"
 
@@ -28,6 +29,17 @@ def grouped(reasons: Iterable[Reason]) -> list[Reason]:
         name = one.first.stage, one.first.reject.reason
         groups[name] = replace(groups[name], count=groups[name].count + one.count) if name in groups else one
     return sorted(groups.values(), key=lambda group: -group.count)
+
+
+def check_limit(plan: Plan, failed: int, reasons: Sequence[Reason], note: str = "") -> None:
+    """Raise TooManyRejectsError, with the grouped reasons, where more rows were rejected as errors than the recipe allows."""
+    limit = plan.recipe.max_rejects
+    allowed = int(limit * plan.rows) if isinstance(limit, float) and limit <= 1 else int(limit)
+    if failed > allowed:
+        raise TooManyRejectsError(
+            f"{failed} of {plan.rows} rows were rejected as errors; max_rejects allows {allowed}.\n{told(reasons)}\n"
+            f"{note}{ADVICE}; or raise the limit (--set max_rejects=20%). A changed manifest is taken over with --update."
+        )
 
 
 def told(reasons: Sequence[Reason]) -> str:

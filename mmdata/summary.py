@@ -17,7 +17,7 @@ from mmdata.errors import TooManyRejectsError
 from mmdata.files import canonical_json, digest_of_json
 from mmdata.fit import Fitted
 from mmdata.plan import Plan, RowReject
-from mmdata.reasons import ADVICE, Reason, grouped, told
+from mmdata.reasons import Reason, check_limit, grouped, told
 from mmdata.record import LONGEST_DETAIL, Reject, printable
 from mmdata.shards.index import ShardIndex, parquet_bytes
 from mmdata.stages.base import FitStage
@@ -95,16 +95,9 @@ class Account:
         """Raise TooManyRejectsError where the rows rejected as errors are more than the recipe allows."""
         errors = self.rejects.filter(pc.equal(self.rejects.column("kind"), "error"))
         failed = len(set(errors.column("row").to_pylist()) - self._written)
-        limit = self.plan.recipe.max_rejects
-        allowed = int(limit * self.plan.rows) if isinstance(limit, float) and limit <= 1 else int(limit)
-        if failed > allowed:
-            raise TooManyRejectsError(
-                f"{failed} of {self.plan.rows} rows were rejected as errors; max_rejects allows {allowed}.\n"
-                f"{_reasons(errors)}\n{ADVICE}; or raise the limit (--set max_rejects=20%). A changed manifest is taken over "
-                "with --update."
-            )
+        check_limit(self.plan, failed, _reasons(errors))
         if not self.rows_written:
-            raise TooManyRejectsError(f"none of {self.plan.rows} rows gave a record.\n{_reasons(self.rejects)}")
+            raise TooManyRejectsError(f"none of {self.plan.rows} rows gave a record.\n{told(_reasons(self.rejects))}")
 
     def counts(self) -> dict[str, Any]:
         """Return the counts that `dataset.json` holds."""
@@ -147,13 +140,12 @@ class Account:
         }
 
 
-def _reasons(rejects: pa.Table) -> str:
-    """Return the reasons of rejects in row order, as text."""
-    found = (
-        RowReject(one["row"], one["key"], one["stage"], Reject(one["kind"], one["reason"], one["detail"]))
+def _reasons(rejects: pa.Table) -> list[Reason]:
+    """Return the reasons of rejects in row order, grouped."""
+    return grouped(
+        Reason(RowReject(one["row"], one["key"], one["stage"], Reject(one["kind"], one["reason"], one["detail"])))
         for one in rejects.to_pylist()
     )
-    return told(grouped(map(Reason, found)))
 
 
 def rejects_file(account: Account) -> bytes:

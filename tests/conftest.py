@@ -9,6 +9,7 @@ import pytest
 
 from mmdata.recipe import Recipe
 from tests.corpus import make_corpus, recipe_data
+from tests.incremental import Corpus, Inline
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,3 +28,17 @@ def manifest(tmp_path: Path) -> Path:
 def recipe(manifest: Path) -> Recipe:
     """A recipe over the small corpus."""
     return Recipe.from_data(recipe_data(manifest))
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let builds work where they are called."""
+    monkeypatch.setattr("mmdata.engines.local.LocalEngine", Inline)
+
+
+@pytest.fixture
+def own(tmp_path: Path, inline: None) -> tuple[Corpus, Path]:  # noqa: ARG001 - a fixture
+    """A corpus of 16 rows and its dataset."""
+    corpus = Corpus.make(tmp_path / "corpus", 16, split={})
+    corpus.build(tmp_path / "out")
+    return corpus, tmp_path / "out"

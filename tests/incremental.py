@@ -40,6 +40,13 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
 
+def flip(path: Path, place: int) -> None:
+    """Flip a bit of a file; `place` counts from its end where it is negative."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
 class Inline:
     """An engine that carries out tasks where it is called: many small builds need no time for processes to start."""
 

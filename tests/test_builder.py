@@ -19,7 +19,7 @@ import yaml
 
 import mmdata
 from mmdata.builder import Progress, build
-from mmdata.errors import DatasetError, TooManyRejectsError
+from mmdata.errors import ConfigError, DatasetError, TooManyRejectsError
 from mmdata.files import sha256_of
 from mmdata.recipe import Recipe
 from mmdata.values import Audio, Image, Text, Tokens
@@ -90,6 +90,17 @@ def test_progress_reaches_the_end(built: tuple[Path, Path], tmp_path: Path) -> N
     last = {progress.phase: progress for progress in seen}
     assert {name: progress.done for name, progress in last.items()} == {name: progress.total for name, progress in last.items()}
     assert last["build"].total == 24
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_fewer_than_one_row_or_worker_are_refused(built: tuple[Path, Path], tmp_path: Path, number: int) -> None:
+    """The error names what is wrong, not what would follow from it; nothing is begun."""
+    recipe = recipe_data(built[0])
+    with pytest.raises(ConfigError, match=f"limit is at least 1 row, not {number}; leave it out to take all"):
+        build(recipe, tmp_path / "out", limit=number)
+    with pytest.raises(ConfigError, match=f"workers is at least 1, not {number}; leave it out"):
+        build(recipe, tmp_path / "out", workers=number)
+    assert not (tmp_path / "out").exists()
 
 
 def test_finished_folder_is_left_as_it_is(built: tuple[Path, Path]) -> None:
@@ -176,7 +187,9 @@ def test_every_row_is_written_or_rejected_with_a_reason(tmp_path: Path) -> None:
 
 def test_too_many_rejects_fail_and_can_be_resumed(tmp_path: Path) -> None:
     """A build over its limit says the reasons; with a higher limit it finishes from what is there."""
-    data = recipe_data(spoiled_corpus(tmp_path / "corpus"), max_rejects=2)
+    learning = ("image.normalize", {"text.tokenize": {"vocabulary": 300}})  # what learns would end the build before
+    stages = [stage for stage in recipe_data(tmp_path)["stages"] if stage not in learning]
+    data = recipe_data(spoiled_corpus(tmp_path / "corpus"), stages=stages, max_rejects=2)
     with pytest.raises(TooManyRejectsError, match=r"4 of 24 rows were rejected as errors; max_rejects allows 2"):
         build(Recipe.from_data(data), tmp_path / "out", workers=1)
     assert not (tmp_path / "out/dataset.json").exists()

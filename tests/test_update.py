@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import mmdata
 from mmdata.builder import Outcome
 from mmdata.changes import Changes
 from mmdata.cli.build import built_text
-from mmdata.errors import DatasetError, RecipeError
+from mmdata.errors import DatasetError
 from mmdata.shards.index import ShardIndex
 from mmdata.values import Audio
 from tests.corpus import picture, recording
@@ -24,10 +23,7 @@ from tests.incremental import STAGES, Corpus, Inline, assert_as_new, contents, s
 Edit = Callable[[Corpus], object]
 
 
-@pytest.fixture(autouse=True)
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the builds of these tests work where they are called."""
-    monkeypatch.setattr("mmdata.engines.local.LocalEngine", Inline)
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 def replace_text(corpus: Corpus) -> None:
@@ -218,42 +214,6 @@ def test_balance_is_kept_over_old_and_new_rows(tmp_path: Path) -> None:
     corpus.build(tmp_path / "out", update=True)
     assert len(mmdata.open(tmp_path / "out")) == 10
     assert_as_new(corpus, tmp_path / "out", tmp_path / "fresh")
-
-
-def test_what_was_learned_is_kept(tmp_path: Path) -> None:
-    """The tokenizer and the statistics are those of the first build, in the update and where a recipe names them."""
-    corpus = Corpus.make(tmp_path / "corpus", 16)
-    corpus.build(tmp_path / "out")
-    before = contents(tmp_path / "out")
-    for number in range(16, 40):
-        corpus.add(number)
-    corpus.build(tmp_path / "out", update=True)
-    corpus.build(tmp_path / "new")
-    for name in ("artifacts/tokenizer.json", "artifacts/image-statistics.json"):
-        assert contents(tmp_path / "out")[name] == before[name] != contents(tmp_path / "new")[name]
-    corpus.build(tmp_path / "named", artifacts=str(tmp_path / "out/artifacts"))
-    assert contents(tmp_path / "named") == contents(tmp_path / "out")
-    assert "artifacts" not in json.loads((tmp_path / "named/dataset.json").read_bytes())["recipe"]
-
-
-def test_artifacts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    """Missing, damaged and foreign files are named before anything is built; so are other ones than the folder has."""
-    corpus = Corpus.make(tmp_path / "corpus", 8)
-    corpus.build(tmp_path / "out")
-    with pytest.raises(RecipeError, match=r"nowhere/image-statistics.json cannot be read .*; image.normalize needs it"):
-        corpus.build(tmp_path / "new", artifacts=str(tmp_path / "nowhere"))
-    shutil.copytree(tmp_path / "out/artifacts", tmp_path / "other")
-    (tmp_path / "other/tokenizer.json").write_text("{}")
-    with pytest.raises(RecipeError, match="does not fit the stages"):
-        corpus.build(tmp_path / "new", artifacts=str(tmp_path / "other"))
-    corpus.add(8)
-    corpus.build(tmp_path / "new")
-    with pytest.raises(DatasetError, match=r"artifacts.image-statistics.json: \"\w+.* in the folder, \"\w+.* asked for"):
-        corpus.build(tmp_path / "new", artifacts=str(tmp_path / "out"))
-    (tmp_path / "out/artifacts/tokenizer.json").write_bytes(b"{}")
-    with pytest.raises(RecipeError, match="tokenizer.json is damaged"):
-        corpus.build(tmp_path / "newer", artifacts=str(tmp_path / "out"))
-    assert not (tmp_path / "newer").exists()
 
 
 def test_only_rows_may_differ_in_an_update(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ class ShardIndex:
         """
         try:
             table = read_table(path, columns)
+            table.validate(full=True)  # else a text that is no UTF-8 is found where it is used
             info = _info(table.schema)
             rejects = [] if columns else _REJECTED.validate_json(table.schema.metadata[_REJECTS_KEY])
         except FileNotFoundError as error:

@@ -39,6 +39,7 @@ class Decode(FieldStage[Audio]):
 
     kind: ClassVar[Kind] = "audio"
     encoded: ClassVar[bool | None] = True
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("audio", description="The field of the recordings.")
     channels: Literal["mono", "keep"] = Field("mono", description="mono: the mean of the channels. keep: all of them.")
@@ -79,6 +80,7 @@ class Resample(FieldStage[Audio]):
     """
 
     kind: ClassVar[Kind] = "audio"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("audio", description="The field of the recordings.")
     rate: int = Field(16000, ge=1000, le=384000, description="The new rate in Hz, 1000 to 384000.")
@@ -120,6 +122,7 @@ class Channels(FieldStage[Audio]):
     """
 
     kind: ClassVar[Kind] = "audio"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("audio", description="The field of the recordings.")
     to: Literal["mono", "left", "right"] | ChannelCount | ChannelList = Field(
@@ -231,6 +234,7 @@ class Loudness(FieldStage[Audio]):
     """
 
     kind: ClassVar[Kind] = "audio"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("audio", description="The field of the recordings.")
     target: float = Field(-23.0, ge=-70.0, le=0.0, description="Integrated loudness in LUFS, -70 to 0.")

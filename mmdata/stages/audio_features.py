@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ class Features(Stage):
     Example:
         - audio.features: {bins: 80, output: features}
     """
+
+    keeps_all: ClassVar[bool] = True
 
     bins: Literal[80, 128] = Field(80, description="Mel bins: 80, or the 128 of Whisper's third large model.")
     dtype: Literal["float32", "float16"] = Field("float32", description="Of the array; float16 halves it, with steps of 0.001.")

@@ -33,6 +33,9 @@ class Stage(BaseModel):
     conceals: ClassVar[bool] = False
     """Whether what the stage removes must not be told by a digest either: of a short text, that is found by trial."""
 
+    keeps_all: ClassVar[bool] = False
+    """Whether the stage gives one record for every record or fails: it turns none away for what it is, as a filter does."""
+
     @property
     def random(self) -> bool:
         """Whether the stage draws random numbers; the generator of one that does not refuses to give any."""
@@ -160,6 +163,12 @@ class FitStage(Stage):
     def statistics(self) -> dict[str, Any]:
         """What of it belongs among the statistics in `dataset.json`, by field; plain data."""
         return {}
+
+    def check_given(self, files: Mapping[str, bytes], made_by: Mapping[str, Any]) -> None:
+        """Raise RecipeError where files learned elsewhere are none that these options could give: by default, any are taken.
+
+        `made_by` are the options of the stage that learned them; there are none where that is not known.
+        """
 
     def fitted(self, files: Mapping[str, bytes]) -> Self:
         """Return a copy that holds what was learned."""

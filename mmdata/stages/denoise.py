@@ -30,6 +30,7 @@ class Denoise(FieldStage[Audio]):
     """
 
     kind: ClassVar[Kind] = "audio"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("audio", description="The field of the recordings.")
     method: Literal["spectral", "rnnoise", "deepfilternet"] = Field("spectral", description="The denoiser.")

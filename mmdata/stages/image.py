@@ -39,6 +39,7 @@ class Resize(FieldStage[Image]):
     """
 
     kind: ClassVar[Kind] = "image"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     size: Size = Field(description="Pixels, 1 to 32768: one number, or [width, height].")

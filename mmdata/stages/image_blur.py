@@ -35,6 +35,7 @@ class Blur(FieldStage[Image]):
     """
 
     kind: ClassVar[Kind] = "image"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     region: Literal["boxes", "picture"] = Field("boxes", description="boxes: what lies in them. picture: all of it.")
@@ -69,6 +70,7 @@ class BlurFaces(FieldStage[Image]):
     """
 
     kind: ClassVar[Kind] = "image"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     confidence: float = Field(

@@ -35,6 +35,7 @@ class Decode(FieldStage[Image]):
 
     kind: ClassVar[Kind] = "image"
     encoded: ClassVar[bool | None] = True
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     background: str = Field(

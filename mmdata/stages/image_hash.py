@@ -30,6 +30,7 @@ class Hash(FieldStage[Image]):
     """
 
     kind: ClassVar[Kind] = "image"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     methods: tuple[Literal["phash", "dhash"], ...] = Field(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import cv2
 import numpy as np
@@ -48,6 +48,8 @@ class Normalize(FitStage):
         stages:
           - image.normalize: {output: statistics}
     """
+
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     output: Literal["statistics", "array"] = Field(

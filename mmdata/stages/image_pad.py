@@ -27,6 +27,7 @@ class Pad(FieldStage[Image]):
     """
 
     kind: ClassVar[Kind] = "image"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("image", description="The field of the pictures.")
     size: Size | None = Field(None, description="Pixels, 1 to 32768: one number, or [width, height]. Excludes aspect.")

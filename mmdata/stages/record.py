@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -105,6 +105,8 @@ class Rename(Stage):
         - record.rename: {fields: {speech: audio}, metadata: {lang: language}}
     """
 
+    keeps_all: ClassVar[bool] = True
+
     fields: dict[str, NewName] = Field(default={}, description="Fields: old name to new.")
     metadata: dict[str, NewName] = Field(default={}, description="Metadata columns: old name to new.")
 
@@ -139,6 +141,8 @@ class Drop(Stage):
     Example:
         - record.drop: {fields: [video], metadata: [url]}
     """
+
+    keeps_all: ClassVar[bool] = True
 
     fields: tuple[str, ...] = Field((), description="Fields to drop.")
     metadata: tuple[str, ...] = Field((), description="Metadata columns to drop.")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -42,6 +42,8 @@ class Sentences(LanguageStage):
     Example:
         - text.sentences: {language_column: lang}
     """
+
+    keeps_all: ClassVar[bool] = True
 
     lines: bool = Field(default=False, description="whether every line break ends a sentence, and not only a blank line")
     label: str = Field("sentence", description="label of the spans")

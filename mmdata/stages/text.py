@@ -52,6 +52,7 @@ class Normalize(FieldStage[Text]):
     """
 
     kind: ClassVar[Kind] = "text"
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("text", description="the text field")
     form: Literal["NFC", "NFD", "NFKC", "NFKD", "none"] = Field(

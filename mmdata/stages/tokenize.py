@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -92,6 +92,25 @@ class Tokenize(FitStage):
         """
         given = self._given()
         return {_FILE: _trained(_texts(observations), self.vocabulary, self.minimum_frequency) if given is None else given}
+
+    def check_given(self, files: Mapping[str, bytes], made_by: Mapping[str, Any]) -> None:
+        """Raise RecipeError for another tokenizer than the one named, or one that training with these options does not make."""
+        if (given := self._given()) is not None:
+            if given != files[_FILE]:
+                raise RecipeError(f"is another tokenizer than {self.tokenizer!r}, which the stage names; leave one of them out")
+            return
+        loaded = _loaded(files[_FILE], None)
+        kind, size = type(loaded.model).__name__, loaded.get_vocab_size()
+        if kind != "BPE" or [loaded.token_to_id(token) for token in SPECIAL_TOKENS] != list(range(len(SPECIAL_TOKENS))):
+            raise RecipeError(
+                f"is no tokenizer that training here makes ({kind}, {size:,} tokens); name it as `tokenizer` to use it"
+            )
+        if size > self.vocabulary:
+            raise RecipeError(f"has {size:,} tokens, and `vocabulary` allows {self.vocabulary:,}; set it to {size}")
+        used = {} if made_by.get("tokenizer") is not None else made_by
+        for name in ("vocabulary", "minimum_frequency"):
+            if (then := used.get(name)) not in (None, now := getattr(self, name)):
+                raise RecipeError(f"was trained with `{name}` {then}, and the stage says {now}; set it to {then}")
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Outcome:  # noqa: ARG002 - the interface of every stage
         """Add the tokens. Raises RecordError for a text with lone surrogates; a record without the field stays as it is."""

@@ -48,6 +48,7 @@ class Decode(FieldStage[Video]):
 
     kind: ClassVar[Kind] = "video"
     encoded: ClassVar[bool | None] = True
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("video", description="The field of the clips.")
     take: Literal["rate", "all", "key"] = Field(
@@ -153,6 +154,8 @@ class Sound(Stage):
     Example:
         - video.audio: {field: video, into: audio}
     """
+
+    keeps_all: ClassVar[bool] = True
 
     field: str = Field("video", description="The field of the clips.")
     into: str = Field("audio", pattern="^[A-Za-z][A-Za-z0-9_]*$", description="Name of the new field.")

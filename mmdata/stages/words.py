@@ -39,6 +39,7 @@ class Words(LanguageStage):
     """
 
     version: ClassVar[int] = 2
+    keeps_all: ClassVar[bool] = True
 
     label: str = Field("word", description="label of the spans")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from mmdata.validation.figures import MOST_MARKS, clip, picture, sound
+from mmdata.validation.movements import moved
 from mmdata.validation.page import escaped
 from mmdata.validation.samples import Sample
 from mmdata.values import Array, Audio, Box, FrameBox, Image, Kind, Point, Segment, Span, Text, Tokens, Value, Video
@@ -118,9 +119,7 @@ def _origin(sample: Sample) -> str:
     pairs += [(name, str(value)) for name, value in record.metadata.items()]
     pairs += [(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in record.measures.items()]
     for name, value in record.fields.items():
-        steps = [
-            f"{step.stage} ({step.removed} removed)" if step.removed else step.stage for step in getattr(value, "lineage", ())
-        ]
-        pairs += [(f"{name} moved by", ", ".join(steps))] if steps else []
+        steps = [moved(step) for step in getattr(value, "lineage", ())]
+        pairs += [(f"{name} moved by", " | ".join(steps))] if steps else []
     items = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in pairs)
     return f"<details><summary>origin and measures</summary><dl>{items}</dl></details>"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mmdata.dataset import DESCRIPTION, Shard
-from mmdata.errors import MmdataError
+from mmdata.errors import ConfigError, MmdataError
 from mmdata.interrupts import end_at_interrupts, held_back
 from mmdata.validation.account import check_across
 from mmdata.validation.description import Promised, read_promises
@@ -33,13 +33,16 @@ def validate(out: str | Path, report: Path | None = None, *, workers: int = 1, p
     Args:
         out: The dataset folder.
         report: A folder to write `validation.json` and `index.html` to; by default nothing is written.
-        workers: Number of processes; it changes nothing in the result.
+        workers: Number of processes, from 1; it changes nothing in the result.
         progress: Called after each shard.
 
     Raises:
+        ConfigError: `workers` is below 1.
         DatasetError: The folder is no dataset (there is no `dataset.json`), or the report cannot be written.
         MmdataError: A worker process died.
     """
+    if workers < 1:
+        raise ConfigError(f"workers is at least 1, not {workers}")
     folder, ledger = Path(out), Ledger()
     notes = Notes(ledger, DESCRIPTION)
     promised = read_promises(folder, notes)

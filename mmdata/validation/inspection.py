@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmdata.files import publish
 from mmdata.keys import is_key
 from mmdata.lineage import Step
 from mmdata.validation.annotations import KINDS, raw_places
+from mmdata.validation.movements import moved, raw_part
 from mmdata.validation.samples import Sample
 from mmdata.values import Array, Audio, Image, Text, Tokens, Value, Video
 
@@ -18,7 +20,8 @@ from mmdata.values import Array, Audio, Image, Text, Tokens, Value, Video
 def inspected(sample: Sample) -> dict[str, Any]:
     """Return a record as plain data: members with their sizes, fields with annotations and lineage, and its origin.
 
-    Each annotation has `raw`, its numbers in coordinates of the raw data, where stages moved it.
+    Each annotation has `raw`, its numbers in coordinates of the raw data, where stages moved it. Each step of a lineage also says
+    in `words` what it did; `raw_part` says which part of the raw data the field holds, or is None.
     """
     record = sample.record
     return {
@@ -26,7 +29,7 @@ def inspected(sample: Sample) -> dict[str, Any]:
         "split": record.origin.split,
         "shard": sample.shard.file,
         "members": {extension: len(payload) for extension, payload in sample.payloads.items()},
-        "fields": {name: _field(value) for name, value in record.fields.items()},
+        "fields": {name: _field(value, sample.schema.fields[name].text) for name, value in record.fields.items()},
         "metadata": dict(record.metadata),
         "measures": dict(record.measures),
         "origin": {
@@ -38,12 +41,25 @@ def inspected(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _field(value: Value) -> dict[str, Any]:
-    steps = getattr(value, "lineage", ())
+def _field(value: Value, text: str | None) -> dict[str, Any]:
+    steps: Sequence[Step] = getattr(value, "lineage", ())
     kinds = [kind for kind in KINDS[value.kind] if kind not in {"offsets", "times"}]
     notes = {kind: [_note(kind, note, steps) for note in getattr(value, kind, ())] for kind in kinds}
-    lineage = [f"{step.stage}: {type(step.map).__name__.lower()}, {step.removed} annotations removed" for step in steps]
-    return {"kind": value.kind, **_content(value), **{kind: found for kind, found in notes.items() if found}, "lineage": lineage}
+    content = {"kind": value.kind, **_content(value), **({"text_field": text} if text else {})}
+    with _undoing("lineage"):
+        lineage = {"lineage": [{**step.to_json(), "words": moved(step)} for step in steps], "raw_part": _raw_part(value, steps)}
+    return {**content, **{kind: found for kind, found in notes.items() if found}, **lineage}
+
+
+def _raw_part(value: Value, steps: Sequence[Step]) -> str | None:
+    match value:
+        case Image():
+            height, width = value.pixels.shape[:2]
+        case Video():
+            height, width = value.frames.shape[1:3]
+        case _:
+            return raw_part(None, steps)
+    return raw_part((width, height), steps)
 
 
 def _content(value: Value) -> dict[str, Any]:
@@ -67,11 +83,17 @@ def _content(value: Value) -> dict[str, Any]:
 def _note(kind: str, note: object, steps: Sequence[Step]) -> dict[str, Any]:
     """Return an annotation with its place in the raw data. Raises RecordError for a lineage that cannot be undone."""
     values: Sequence[Any] = list(vars(note).values())
-    try:
+    with _undoing(kind):
         back = raw_places(kind, steps)
         return dict(vars(note)) | ({"raw": back(values)} if back is not None and steps else {})
+
+
+@contextmanager
+def _undoing(what: str) -> Iterator[None]:
+    try:
+        yield
     except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
-        raise RecordError("lineage cannot be undone", f"{kind}: {error}; run `mmdata validate` on the folder") from error
+        raise RecordError("lineage cannot be undone", f"{what}: {error}; run `mmdata validate` on the folder") from error
 
 
 def export(sample: Sample, folder: Path) -> list[Path]:

@@ -40,6 +40,26 @@ def test_lines_for_people(out: Path) -> None:
         assert words in text
 
 
+def test_lines_can_be_read_by_a_newcomer(out: Path) -> None:
+    """What stages did is said in words, tokens by the text they stand for, and numbers say what they count."""
+    text = CliRunner().invoke(group, ["inspect", str(out), "row-003"], catch_exceptions=False).stdout
+    for words in (
+        "moved by image.resize: scaled by 0.4\n",
+        "which is, of the raw image: left 0, top 0, right 60, bottom 40 in its pixels",
+        "which is, of the raw audio: 0.1 s to 0.30375 s",
+        "moved by text.normalize: 2 characters became 0, in 1 place",
+        "3 of the source, of which the first is 0",
+    ):
+        assert words in text
+    caption = text.partition("  text: ")[2].partition("\n")[0]
+    assert text.partition("  pieces: ")[2].partition("\n")[0].replace(" | ", "") == caption
+    for numbers in ("affine", "timemap", "0 annotations", "offsets"):
+        assert numbers not in text
+    fields = json.loads(CliRunner().invoke(group, ["inspect", str(out), "row-003", "--json"]).stdout)["fields"]
+    assert fields["image"]["lineage"][0].items() >= {"map": "affine", "numbers": [0.4, 0, 0, 0, 0.4, 0], "removed": 0}.items()
+    assert fields["tokens"]["offsets"][0][0] == 0
+
+
 def test_export_writes_the_members(out: Path, tmp_path: Path) -> None:
     """Every member becomes a file with the bytes of its payload."""
     args = ["inspect", str(out), "row-003", "--export", str(tmp_path / "files")]

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,13 @@ def test_every_link_leads_to_a_file() -> None:
     """Links into the project name files that exist."""
     for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", README):
         assert Path(__file__).parents[2].joinpath(target).is_file(), target
+
+
+def test_every_extra_is_named() -> None:
+    """Who needs one learns of it before a stage or a loader asks for it."""
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = README[README.index("Extras:") :].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", extras)) - {"Trainer"} == project["optional-dependencies"].keys()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -216,6 +216,15 @@ def test_same_key_same_bytes_and_input_unchanged(name: str, options: dict[str, A
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
+def test_one_that_keeps_all_turns_nothing_away(name: str, options: dict[str, Any]) -> None:
+    """A stage that says so gives one record for each, or fails; one that rejects or makes several must not say it."""
+    stage, _, records = prepared(name, options)
+    found = [outcomes(stage, record) for record in records]
+    if stage.keeps_all:
+        assert all(len(one) == 1 and isinstance(one[0], Record) for one in found)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
 def test_schema_agrees_with_the_data(name: str, options: dict[str, Any]) -> None:
     """What `infer` says of fields, metadata and measures is what the records hold."""
     stage, schema, records = prepared(name, options)

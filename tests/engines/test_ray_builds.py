@@ -16,7 +16,7 @@ import pytest
 from mmdata.builder import Progress, build
 from tests.corpus import make_corpus, recipe_data
 from tests.faults.accounts import check_account, contents, rejects
-from tests.faults.commands import command, started
+from tests.faults.commands import command, started, without_progress
 from tests.faults.test_misdeeds import good_texts, recipe
 from tests.faults.test_signals import LINGER, at_work, living, wait_for
 
@@ -112,7 +112,7 @@ def test_either_engine_goes_on_with_what_the_other_began(
     _, said = session[0].communicate(timeout=60)
     assert session[0].returncode == status
     if status > 0:
-        assert said.strip() == "mmdata: interrupted; run the same command again to go on"
+        assert without_progress(said).strip() == "mmdata: interrupted; run the same command again to go on"
     before = {tar.name: tar.stat().st_mtime_ns for tar in out.glob("*.tar")}
     build(data, out, workers=2, engine=then)
     assert contents(out) == contents(lingering / "out")
@@ -129,7 +129,7 @@ def test_without_a_cluster_one_is_made_for_the_build(
     out, said = session[0].communicate(timeout=120)
     assert session[0].returncode == 0, said
     assert json.loads(out)["counts"]["rows_rejected"] == 1
-    lines = [line for line in said.splitlines() if line and not line.startswith("  ")]
+    lines = [line for line in without_progress(said).splitlines() if line and not line.startswith("  ")]
     assert [line.partition(" a worker process died ")[0] for line in lines] == ["mmdata: WARNING:"] * 2
     wait_for(lambda: not living(session[0].pid))
 
@@ -144,6 +144,9 @@ def test_a_cluster_of_its_own_ends_with_the_build(
     session.append(started(command(tmp_path, data, tmp_path / "out", "--engine", "ray")))
     wait_for(lambda: at_work(tmp_path / "out"))
     os.killpg(session[0].pid, signal.SIGINT)
-    _, said = session[0].communicate(timeout=60)
-    assert (session[0].returncode, said.strip()) == (130, "mmdata: interrupted; run the same command again to go on")
+    said = without_progress(session[0].communicate(timeout=60)[1])
+    assert (session[0].returncode, said.strip()) == (
+        130,
+        "mmdata: interrupted; run the same command again to go on",
+    )
     wait_for(lambda: not living(session[0].pid))

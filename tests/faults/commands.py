@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ def command(folder: Path, data: dict[str, Any], out: Path, *more: str) -> list[s
     (folder / "recipe.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
     code = "from mmdata.cli.main import main; main()"
     return [sys.executable, "-c", code, "build", str(folder / "recipe.yaml"), str(out), "--workers", "2", *more]
+
+
+def without_progress(said: str) -> str:
+    """Return what a command says on standard error, without what it says of its progress where the machine is slow."""
+    return re.sub(r"^mmdata: (preparing|learning|building)\b.*\n", "", said, flags=re.MULTILINE)
 
 
 def started(command: list[str]) -> subprocess.Popen[str]:

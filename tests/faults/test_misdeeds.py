@@ -16,7 +16,7 @@ import pytest
 from mmdata.builder import Progress, build
 from mmdata.errors import MmdataError
 from tests.faults.accounts import check_account, contents, payloads, rejects
-from tests.faults.commands import command
+from tests.faults.commands import command, without_progress
 from tests.faults.misdeeds import DEEDS
 
 STAGE = "tests.faults.misdeeds:Obey"
@@ -139,7 +139,7 @@ def test_the_command_prints_its_own_words_only(tmp_path: Path) -> None:
     data = recipe(tmp_path, [*good_texts(3), "print and crash"])
     done = subprocess.run(command(tmp_path, data, tmp_path / "out", "--json"), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["counts"]["rows_rejected"] == 1
-    assert done.stderr.startswith("mmdata: WARNING: a worker process died at row 3")
+    assert without_progress(done.stderr).startswith("mmdata: WARNING: a worker process died at row 3")
     assert "decoder: \\x1b[31mall is lost" in done.stderr
     assert "\x1b" not in done.stderr
 

@@ -16,7 +16,7 @@ import pytest
 
 from mmdata.interrupts import end_at_interrupts, held_back, ignore_interrupts
 from tests.faults.accounts import contents, payloads, rejects
-from tests.faults.commands import command, started
+from tests.faults.commands import command, started, without_progress
 from tests.faults.test_misdeeds import good_texts, recipe
 
 LINGER = ["text.normalize", "tests.faults.misdeeds:Linger"]
@@ -69,7 +69,7 @@ def test_an_ended_build_leaves_no_process_and_can_be_finished(
     process.send_signal(sent)
     _, said = process.communicate(timeout=30)
     assert process.returncode == status
-    assert said.strip() == "mmdata: interrupted; run the same command again to go on"
+    assert without_progress(said).strip() == "mmdata: interrupted; run the same command again to go on"
     assert not living(process.pid)
     assert not (tmp_path / "out/dataset.json").exists()
     for out in ("out", "undisturbed"):
@@ -85,8 +85,11 @@ def test_ctrl_c_while_workers_start_prints_no_traceback(tmp_path: Path, children
     children.append(process)
     wait_for(lambda: any("multiprocessing.spawn" in line for line in living(process.pid)))
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert (said.strip(), process.returncode) == ("mmdata: interrupted; run the same command again to go on", 130)
+    said = without_progress(process.communicate(timeout=60)[1])
+    assert (said.strip(), process.returncode) == (
+        "mmdata: interrupted; run the same command again to go on",
+        130,
+    )
 
 
 @pytest.mark.parametrize("ends", [False, True])

@@ -58,25 +58,19 @@ def _description(folder: Path) -> tuple[Reader, Sequence[bytes]]:
 
 def _index(folder: Path) -> tuple[Reader, Sequence[bytes]]:
     """Reads records through the index, by random access and by the loader, and validates the folder."""
-    out = make_dataset(folder / "out")
-    path = out / f"index/{_SHARD}.parquet"
-    whole = list(Dataset(out).payloads("val"))
-
-    def read(data: bytes) -> None:
-        path.write_bytes(data)
-        assert _is_whole(out) == (data == seed)
-        for found in _read_all(out):
-            assert found in whole, "a record that was never written"
-
-    seed = path.read_bytes()
-    return read, [seed]
+    return _shard_file(folder, f"index/{_SHARD}.parquet")
 
 
 def _tar(folder: Path) -> tuple[Reader, Sequence[bytes]]:
     """Reads the records of a damaged tar: each is as it was written, or an error; validation finds the damage."""
+    return _shard_file(folder, f"{_SHARD}.tar")
+
+
+def _shard_file(folder: Path, file: str) -> tuple[Reader, Sequence[bytes]]:
+    """Replaces a file of a shard: validation finds that, and what can be read all the same is what was written."""
     out = make_dataset(folder / "out")
-    path = out / f"{_SHARD}.tar"
-    whole = list(Dataset(out).payloads("val"))
+    path = out / file
+    whole, seed = list(Dataset(out).payloads("val")), path.read_bytes()
 
     def read(data: bytes) -> None:
         path.write_bytes(data)
@@ -84,7 +78,6 @@ def _tar(folder: Path) -> tuple[Reader, Sequence[bytes]]:
         for found in _read_all(out):
             assert found in whole, "a record that was never written"
 
-    seed = path.read_bytes()
     return read, [seed]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import mmdata
 from mmdata.builder import build
-from mmdata.errors import DatasetError
+from mmdata.errors import ConfigError, DatasetError
 from mmdata.recipe import Recipe
 from mmdata.record import Record
 from mmdata.validation.checks import validate
@@ -63,6 +63,12 @@ def test_workers_change_nothing(out: Path) -> None:
     change_payload(out, "train-000000.tar", "row-001.txt", lambda _: b"other")
     change_payload(out, "val-000000.tar", "row-008.txt", lambda _: b"other")
     assert validate(out, workers=2).to_json() == validate(out).to_json()
+
+
+def test_fewer_than_one_worker_are_refused(whole: Path) -> None:
+    """Nothing could check anything."""
+    with pytest.raises(ConfigError, match="workers is at least 1, not 0"):
+        validate(whole, workers=0)
 
 
 def test_progress_ends_with_all_records(whole: Path) -> None:
