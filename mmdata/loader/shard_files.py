@@ -5,7 +5,6 @@ What the index says is looked up for all records of a batch together, and their 
 
 from __future__ import annotations
 
-import errno
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmdata.dataset import Dataset, Shard
-from mmdata.errors import DatasetError, RecordError
+from mmdata.errors import DatasetError, OpenFilesError, RecordError, says_too_many_files
 from mmdata.loader.access import Access
 from mmdata.loader.collection import Collection
 from mmdata.loader.recent import Recent
@@ -223,17 +222,18 @@ class ShardFiles:
         for row, extent in enumerate(extents, start):
             memory = None if shared is None else shared[used : used + extent]
             used += extent
+            if row in entries.lost:
+                found.append(entries.lost[row])
+                continue
             try:
                 found.append(self._payloads(entries, row, memory, files, access))
             except RecordError as error:
-                found.append(error)
+                found.append(error.alone())
         return found
 
     def _payloads(
         self, entries: Entries, row: int, memory: memoryview | None, files: dict[int, _OpenFile], access: Access
     ) -> Payloads:
-        if row in entries.lost:
-            raise entries.lost[row]
         shard, span = entries.shards[row], entries.spans[row]
         if not span[1]:
             return self._no_payloads.copy()
@@ -281,9 +281,9 @@ class ShardFiles:
         try:
             return self._open(shard) if self._datasets[self._source(shard)].evictable else self._files[shard]
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if says_too_many_files(error):
                 # Nothing is wrong with the record: replacing it would hide a limit of the machine.
-                raise DatasetError(f"{self._shards[shard].file}: too many open files; raise the limit (ulimit -n)") from error
+                raise OpenFilesError(self._shards[shard].file) from error
             raise RecordError("shard cannot be opened", f"{self._shards[shard].file}: {error.strerror}") from error
 
     def _read_places(self, shard: int) -> ShardPlaces:
