@@ -33,7 +33,7 @@ DESCRIPTION = "dataset.json"
 SPLITS = ("train", "val", "test")
 SHARD_NAME = re.compile(r"(train|val|test)-([0-9]{6})\.tar")
 
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=1 << 44)]  # 16 TiB in one file: sums over all shards stay far from 64 bits
 _Split = Annotated[str, Field(pattern=r"^(train|val|test)$")]
 
 

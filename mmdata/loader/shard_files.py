@@ -69,8 +69,10 @@ class ShardPlaces:
         if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
             raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
         metadata = {name: _whole(table.column(f"metadata.{name}")) for name in dataset.schema.metadata}
+        there = {dataset.members[extension]: size[:, None] > 0 for extension, size in zip(extensions, sizes.T, strict=True)}
         shown = {
-            name: np.stack([table.column(f"{name}.{side}").to_numpy() for side in ("height", "width")], axis=1)
+            # A picture that is absent has no size, whatever is said of it: nothing would be decoded into its place.
+            name: there[name] * np.stack([table.column(f"{name}.{side}").to_numpy() for side in ("height", "width")], axis=1)
             for name in pictures
         }
         return cls(shard.file, _whole(table.column("key")), metadata, _rows(offsets, sizes, checksums), shown)
