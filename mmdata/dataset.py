@@ -33,7 +33,8 @@ DESCRIPTION = "dataset.json"
 SPLITS = ("train", "val", "test")
 SHARD_NAME = re.compile(r"(train|val|test)-([0-9]{6})\.tar")
 
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=1 << 44)]
+"""So few that their sums over all shards stay far from 64 bits."""
 _Split = Annotated[str, Field(pattern=r"^(train|val|test)$")]
 
 
@@ -43,7 +44,7 @@ class Shard(NamedTuple):
     split: _Split
     file: Annotated[str, Field(pattern=rf"^{SHARD_NAME.pattern}$")]
     records: _Count
-    bytes: _Count
+    bytes: Annotated[int, Field(ge=0, le=1 << 62)]
     sha256: str
 
     @property

@@ -5,6 +5,9 @@ Everything that a user can cause derives from `MmdataError`; any other exception
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class MmdataError(Exception):
     """Base of every error that a user can cause; `exit_status` is what the command line ends with."""
@@ -26,6 +29,13 @@ class SourceError(MmdataError):
 
 class DatasetError(MmdataError):
     """The dataset folder cannot be used: incomplete, damaged, or made by another recipe."""
+
+
+class OpenFilesError(MmdataError):
+    """This process may open no more files. Nothing is wrong with the one it wanted, so it must not count as damaged."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(f"{path}: too many open files; raise the limit (ulimit -n)")
 
 
 class ConfigError(MmdataError):
@@ -56,6 +66,19 @@ class RecordError(MmdataError):
     def __reduce__(self) -> tuple[type[RecordError], tuple[str, str]]:
         """Keep both arguments when the error crosses a process border."""
         return type(self), (self.reason, self.detail)
+
+    def alone(self) -> RecordError:
+        """Return the same error without its traceback and causes.
+
+        A traceback holds the frames that the error went through, with all that stands in them. An error that is kept in one of
+        them would hold itself, until the collector comes.
+        """
+        return RecordError(self.reason, self.detail)
+
+
+def says_too_many_files(error: BaseException) -> bool:
+    """Whether an error says that this process, or the machine, has too many files open."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def is_memory_error(error: BaseException) -> bool:

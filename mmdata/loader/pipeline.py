@@ -171,7 +171,7 @@ def _packed(batch: Batch, rows: Rows, *, pin: bool) -> Batch:
 def _marked(batch: Batch, rows: Rows, substituted: list[bool]) -> Batch:
     return replace(
         batch,
-        padding=torch.from_numpy(rows.padding),
+        padding=torch.tensor(rows.padding),  # its own memory: the schedule keeps the step, and a batch may be changed
         substituted=torch.tensor(substituted),
         epoch=rows.place.epoch,
         step=rows.place.step,

@@ -47,8 +47,8 @@ class PartReader:
         self._records.decode_together(fetched, columns, start)
         decoded = [self._decoded(entries, found, columns, row) for row, found in enumerate(fetched, start)]
         self._enter(fetched, decoded, read - begin, perf_counter() - read)
-        examples, lost = zip(*self._substituted(rows, entries, start, decoded), strict=True)
-        return Part(list(examples), list(lost))
+        found = list(self._substituted(rows, entries, start, decoded))
+        return Part([example for example, _ in found], [lost for _, lost in found])
 
     def _decoded(self, entries: Entries, found: Payloads | RecordError, columns: Columns, row: int) -> Example | RecordError:
         if isinstance(found, RecordError):
@@ -56,7 +56,7 @@ class PartReader:
         try:
             return self._records.decode(entries, found, columns, row)
         except RecordError as error:
-            return error
+            return error.alone()
 
     def _substituted(
         self, rows: Rows, entries: Entries, start: int, decoded: list[Example | RecordError]

@@ -28,16 +28,20 @@ class Recent(Generic[T]):
     def __getitem__(self, key: int) -> T:
         with self._lock:
             item = self._items.get(key)
-            if item is not None:
-                self._items.move_to_end(key)
-            else:
-                mine: Future[T] = Future()
-                self._items[key] = mine
+            missing = item is None
+            if item is None:
+                item = self._items[key] = Future()
                 while len(self._items) > self._capacity:
                     self._items.popitem(last=False)
+            else:
+                self._items.move_to_end(key)
         if isinstance(item, tuple):
             return item[0]
-        return item.result() if item is not None else self._made(key, mine)
+        try:
+            return self._made(key, item) if missing else item.result()
+        finally:
+            # A future holds its error, the error this frame, and that what called it: all would stay until the collector comes.
+            del item
 
     def _made(self, key: int, item: Future[T]) -> T:
         try:
@@ -47,6 +51,7 @@ class Recent(Generic[T]):
                 if self._items.get(key) is item:
                     del self._items[key]
             item.set_exception(error)
+            del item  # as above
             raise
         with self._lock:
             if self._items.get(key) is item:

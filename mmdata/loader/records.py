@@ -124,5 +124,5 @@ class ShardedRecords:
 
 def _readable(found: Payloads | RecordError) -> Payloads:
     if isinstance(found, RecordError):
-        raise found
+        raise found.alone()  # what is raised knows this frame, so it must not be what stands in it
     return found

@@ -5,7 +5,6 @@ What the index says is looked up for all records of a batch together, and their 
 
 from __future__ import annotations
 
-import errno
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmdata.dataset import Dataset, Shard
-from mmdata.errors import DatasetError, RecordError
+from mmdata.errors import DatasetError, OpenFilesError, RecordError, says_too_many_files
 from mmdata.loader.access import Access
 from mmdata.loader.collection import Collection
 from mmdata.loader.recent import Recent
@@ -72,8 +71,10 @@ class ShardPlaces:
         if (offsets < 0).any() or (sizes < 0).any() or (sizes > shard.bytes - offsets).any():
             raise DatasetError(f"{shard.index_file}: it points outside of {shard.file}")
         metadata = {name: _whole(table.column(f"metadata.{name}")) for name in dataset.schema.metadata}
+        there = {dataset.members[extension]: size[:, None] > 0 for extension, size in zip(extensions, sizes.T, strict=True)}
         shown = {
-            name: np.stack([table.column(f"{name}.{side}").to_numpy() for side in ("height", "width")], axis=1)
+            # A picture that is absent has no size, whatever is said of it: nothing would be decoded into its place.
+            name: there[name] * np.stack([table.column(f"{name}.{side}").to_numpy() for side in ("height", "width")], axis=1)
             for name in pictures
         }
         return cls(shard.file, _whole(table.column("key")), metadata, _rows(offsets, sizes, checksums), shown)
@@ -225,17 +226,18 @@ class ShardFiles:
         for row, extent in enumerate(extents, start):
             memory = None if shared is None else shared[used : used + extent]
             used += extent
+            if row in entries.lost:
+                found.append(entries.lost[row])
+                continue
             try:
                 found.append(self._payloads(entries, row, memory, files, access))
             except RecordError as error:
-                found.append(error)
+                found.append(error.alone())
         return found
 
     def _payloads(
         self, entries: Entries, row: int, memory: memoryview | None, files: dict[int, _OpenFile], access: Access
     ) -> Payloads:
-        if row in entries.lost:
-            raise entries.lost[row]
         shard, span = entries.shards[row], entries.spans[row]
         if len(span) == 2:
             return self._no_payloads.copy()  # a dataset of a mixture that has none of the wanted fields
@@ -283,9 +285,9 @@ class ShardFiles:
         try:
             return self._open(shard) if self._datasets[self._source(shard)].evictable else self._files[shard]
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if says_too_many_files(error):
                 # Nothing is wrong with the record: replacing it would hide a limit of the machine.
-                raise DatasetError(f"{self._shards[shard].file}: too many open files; raise the limit (ulimit -n)") from error
+                raise OpenFilesError(self._shards[shard].file) from error
             raise RecordError("shard cannot be opened", f"{self._shards[shard].file}: {error.strerror}") from error
 
     def _read_places(self, shard: int) -> ShardPlaces:

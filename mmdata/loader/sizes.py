@@ -36,6 +36,9 @@ _BLOCKS_HELD = 64
 _SHARDS_HELD = 256
 """Of so many shards of each dataset the sizes are held: 24 bytes a record."""
 
+_LARGEST = 1 << 40
+"""No record is larger, whatever an index says; sums of so many stay far from what an integer holds."""
+
 _NOTHING = np.zeros((0, len(SIZES)), dtype=np.int64)
 
 
@@ -114,10 +117,11 @@ class Sizes:
                     height, width = (np.where(width > 0, size, 0) for size in view.size)
                 counted = np.ceil(width / self._units.patch) * np.ceil(height / self._units.patch)
                 counted = counted * frames[0] if frames else counted
-        return counted.astype(np.int64)
+        held: Integers = np.clip(np.nan_to_num(counted), 0, _LARGEST).astype(np.int64)  # the index may say anything
+        return held
 
 
 def _numbers(table: pa.Table, column: str) -> NDArray[np.float64]:
     """Return a column as numbers; that of an absent field is 0."""
-    numbers: NDArray[np.float64] = table.column(column).cast(pa.float64()).fill_null(0).to_numpy()
+    numbers: NDArray[np.float64] = table.column(column).cast(pa.float64(), safe=False).fill_null(0).to_numpy()
     return numbers

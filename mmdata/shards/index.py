@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, TypeAdapter
 
-from mmdata.errors import DatasetError
+from mmdata.errors import DatasetError, OpenFilesError, says_too_many_files
 from mmdata.parquet import check_plain_file, read_table
 from mmdata.record import RejectKind
 from mmdata.schema import ScalarName
@@ -137,7 +137,7 @@ class ShardIndex:
     def read(cls, path: Path, columns: list[str] | None = None) -> ShardIndex:
         """Read an index file, or only these columns of it, without its rejects.
 
-        Raises DatasetError where it is missing or damaged, or lacks a column.
+        Raises DatasetError where it is missing or damaged, or lacks a column, OpenFilesError where no file can be opened.
         """
         try:
             table = read_table(path, columns)
@@ -147,6 +147,8 @@ class ShardIndex:
         except FileNotFoundError as error:
             raise DatasetError(f"{path}: the index of this shard is missing; build the folder again to repair it") from error
         except _DAMAGE as error:
+            if says_too_many_files(error):
+                raise OpenFilesError(path) from error
             raise DatasetError(f"{path}: the index of this shard is damaged ({error})") from error
         return cls(table, info, rejects)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -45,3 +48,41 @@ def test_a_failure_is_not_kept() -> None:
     with pytest.raises(OSError, match="not yet"):
         recent[5]
     assert recent[5] == 5
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The collector of cycles does nothing meanwhile, as in many training runs."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_failure_leaves_nothing_behind() -> None:
+    """What stood in the frames of a failure goes with the error, for the thread that made the item and for those that waited."""
+
+    class Large:
+        """Something that a frame holds."""
+
+    seen: list[weakref.ref[Large]] = []
+    barrier = Barrier(4)
+
+    def fail(_: int) -> int:
+        large = Large()
+        seen.append(weakref.ref(large))
+        raise OSError("not there")
+
+    recent = Recent(fail, capacity=1)
+
+    def ask(_: int) -> None:
+        barrier.wait()
+        large = Large()
+        seen.append(weakref.ref(large))
+        with pytest.raises(OSError, match="not there"):
+            recent[5]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    assert len(seen) > 4
+    assert not any(one() for one in seen)

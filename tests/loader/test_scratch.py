@@ -71,22 +71,34 @@ def test_a_huge_block_is_not_kept() -> None:
 
 def test_a_pickled_copy_begins_anew() -> None:
     """Memory stays behind, settings go along."""
-    scratch = Scratch(3, 1000, 1)
+    scratch = Scratch(3, 1000, 1, 9)
     scratch.take(8)
     copy = pickle.loads(pickle.dumps(scratch))
-    assert copy.__reduce__() == scratch.__reduce__()
+    assert copy.__reduce__() == scratch.__reduce__() == (Scratch, (3, 1000, 1, 9))
     assert not copy._blocks
 
 
 def test_columns_use_the_memory_of_columns_that_are_gone() -> None:
     """A tensor, or a view of it, keeps its memory; of one that is gone another one is made, also of another type and size."""
     memory = BatchMemory(4)
-    first = memory.empty((2, 3, 5), torch.float32)
+    first = memory.empty((2, 3, 50_000), torch.float32)
     place, row = first.data_ptr(), first.fill_(7.0)[1]
     del first
-    second = memory.empty((100,), torch.uint8).fill_(1)
+    second = memory.empty((1_000_000,), torch.uint8).fill_(1)
     assert second.data_ptr() != place
-    assert torch.equal(row, torch.full((3, 5), 7.0))
+    assert torch.equal(row, torch.full((3, 50_000), 7.0))
     del row
-    assert memory.empty((20,), torch.int64).data_ptr() == place
+    assert memory.empty((100_000,), torch.int64).data_ptr() == place
     assert memory.empty((0, 5), torch.int64).shape == (0, 5)
+
+
+def test_a_column_that_is_kept_keeps_little_more_than_itself() -> None:
+    """A small column takes neither the memory of a large one that is gone, nor a block: users keep labels of many batches."""
+    memory = BatchMemory(4)
+    large = memory.empty((10, 1_000_000), torch.uint8)
+    place = large.data_ptr()
+    del large
+    assert memory.empty((100, 1000), torch.uint8).data_ptr() != place
+    labels = memory.empty((100,), torch.int64)
+    assert labels.untyped_storage().nbytes() == 800
+    assert memory.empty((9, 1_000_000), torch.uint8).data_ptr() == place
