@@ -101,7 +101,7 @@ class Collation:
         ndim, dtype = held[0].ndim, held[0].dtype
         values = [value if (value.ndim, value.dtype) == (ndim, dtype) else np.zeros([0] * ndim, dtype) for value in values]
         sizes = np.array([value.shape for value in values], dtype=np.int64)
-        self._allocate(name, tuple(sizes.max(axis=0).tolist()), values)
+        self._allocate(name, _column_shape(sizes, type_, varying), values)
         axes = [axis for axis in varying if axis < ndim]
         if axes:
             self._lengths[name] = torch.from_numpy(sizes[:, axes] if len(varying) > 1 else sizes[:, axes[0]].copy())
@@ -118,6 +118,15 @@ def collate(examples: Sequence[Example], types: Mapping[str, FieldType]) -> Batc
     collation = Collation(examples, types)
     collation.fill(0, len(examples))
     return collation.batch()
+
+
+def _column_shape(sizes: NDArray[np.int64], type_: FieldType, varying: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of a column's values: what the schema fixes is so also where every record of the batch lacks the field."""
+    largest = sizes.max(axis=0).tolist()
+    if type_.shape is None or len(type_.shape) != len(largest):
+        return tuple(largest)
+    fixed = [0 if axis in varying else size or 0 for axis, size in enumerate(type_.shape)]
+    return tuple(map(max, largest, fixed))
 
 
 def _fixed(shape: tuple[int, ...], varying: Sequence[int]) -> list[int]:

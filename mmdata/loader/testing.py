@@ -126,7 +126,9 @@ def _records(batch: Batch) -> Iterator[dict[str, Any]]:
 
 def _trimmed(value: torch.Tensor) -> torch.Tensor:
     """Return a value without the zeros at the ends of its axes."""
+    if not value.any():
+        return value.new_zeros([0] * value.ndim)
     for axis in range(value.ndim):
         held = value.movedim(axis, 0).reshape(value.shape[axis], -1).ne(0).any(1).nonzero()
-        value = value.narrow(axis, 0, int(held[-1]) + 1 if len(held) else 0)
+        value = value.narrow(axis, 0, int(held[-1]) + 1)
     return value

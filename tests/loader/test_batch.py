@@ -16,8 +16,9 @@ from mmdata.loader.batch import Batch, widened
 from mmdata.loader.collating import collate
 from mmdata.loader.example import Example
 from mmdata.loader.records import ShardedRecords
-from mmdata.loader.testing import assert_equal_batches, stream
+from mmdata.loader.testing import assert_equal_across_ranks, assert_equal_batches, stream
 from mmdata.schema import FieldType
+from tests.loader.conftest import SCHEMA, MakeDataset
 
 
 def batch_of(type_: FieldType, *values: Any) -> Batch:
@@ -135,3 +136,26 @@ def test_a_batch_that_many_threads_fill_is_the_same(shared: Path, monkeypatch: p
     with Loader(shared, batch_size=12, options=options) as loader:
         for one, other in zip(expected, islice(stream(loader), 6), strict=True):
             assert_equal_batches(one, other)
+
+
+def test_a_batch_without_a_field_has_its_form(make_dataset: MakeDataset) -> None:
+    """Where no record of a batch has a field, the axes that the schema fixes are there all the same; the others are empty."""
+    out = make_dataset([6], change=lambda record: record.without(*SCHEMA.fields))
+    with Loader(out, batch_size=6) as loader:
+        batch = next(iter(loader))
+    shapes = {name: tuple(column.shape) for name, column in batch.fields.items() if isinstance(column, torch.Tensor)}
+    assert shapes == {
+        "image": (6, 3, 0, 0), "audio": (6, 0), "tokens": (6, 0), "mel": (6, 4, 0), "place": (6, 2),
+    }  # fmt: skip
+    assert batch.fields["text"] == [""] * 6
+    assert not any(lengths.any() for lengths in batch.lengths.values())
+
+
+def test_the_checks_take_batches_without_a_field(make_dataset: MakeDataset) -> None:
+    """Records that lack a field are the same whatever the ranks, also where some batches have nothing of it."""
+    out = make_dataset([6, 6], change=lambda record: record.without(*SCHEMA.fields) if record.key > "r0003" else record)
+
+    def rank(number: int, world_size: int) -> Loader:
+        return Loader(out, batch_size=6, rank=number, world_size=world_size, options=LoaderOptions(shuffle=False))
+
+    assert_equal_across_ranks(rank, 3)
