@@ -37,15 +37,21 @@ class Scratch(local):
 
     def take(self, size: int) -> memoryview:
         """Return `size` bytes of any content; they stay the caller's while a view of them is alive."""
-        for _ in range(min(self._looks, len(self._blocks))):
+        looks, nearest = min(self._looks, len(self._blocks)), (0, 0)
+        for look in range(looks):
             block = self._blocks[0]
             self._blocks.rotate(-1)
-            if size <= len(block) <= size * self._slack and _unseen(block):
+            if len(block) > size * self._slack or not _unseen(block):
+                continue
+            if len(block) >= size:
                 return memoryview(block)[:size]
+            nearest = max(nearest, (len(block), look))
         step = max(_STEP, 1 << max(size.bit_length() - 3, 0))
         block = bytearray(-(-size // step) * step + 1)
         block.pop()  # so that there is room for the byte of `_unseen`
         if size <= self._largest:
+            if nearest[0]:  # it is free but too small; the new block takes its place, or blocks would gather up to `most`
+                del self._blocks[nearest[1] - looks]
             self._blocks.append(block)
         if len(self._blocks) > self._most:
             self._blocks.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from pathlib import Path
 from threading import Thread
 
@@ -10,6 +11,7 @@ import torch
 
 from mmdata.loader import ShardedRecords
 from mmdata.loader.scratch import BatchMemory, Scratch
+from mmdata.rng import rng_for
 
 
 def test_memory_is_used_again_once_it_is_unseen() -> None:
@@ -102,3 +104,31 @@ def test_a_column_that_is_kept_keeps_little_more_than_itself() -> None:
     labels = memory.empty((100,), torch.int64)
     assert labels.untyped_storage().nbytes() == 800
     assert memory.empty((9, 1_000_000), torch.uint8).data_ptr() == place
+
+
+def test_blocks_that_are_free_do_not_gather() -> None:
+    """A free block that is too small makes place for the one that is asked for: what is held is what was in use at one time."""
+    scratch, rng = Scratch(), rng_for(0, "sizes")
+    kept = deque[memoryview](maxlen=3)
+    for size in rng.integers(1, 1 << 20, 500).tolist():
+        kept.append(scratch.take(size))
+    assert len(scratch._blocks) <= len(kept) + 2
+    assert sum(map(len, scratch._blocks)) < (len(kept) + 2) * 5 << 18
+
+
+def test_columns_of_different_sizes_do_not_drive_each_other_out() -> None:
+    """Batch after batch, each column comes into the memory of its like."""
+    memory = BatchMemory(8)
+
+    def batch(largest: int) -> list[torch.Tensor]:
+        return [memory.empty((size,), torch.uint8) for size in (100_000, largest, 1_000_000)]
+
+    first = batch(10_000_000)
+    places = [column.data_ptr() for column in first]
+    del first
+    for _ in range(9):
+        assert [column.data_ptr() for column in batch(9_000_000)] == places
+    larger = batch(20_000_000)
+    assert [column.data_ptr() for column in larger][::2] == places[::2]
+    del larger
+    assert len(memory._scratch._blocks) == 3
