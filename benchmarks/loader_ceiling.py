@@ -83,19 +83,18 @@ def pipeline_of(dataset: Dataset, batch_size: int, where: str) -> Pipeline:
     view = PictureView((224, 224), crop="random", flip=0.5)
     options = LoaderOptions(fields=fields, views={kinds["image"]: view}, max_tokens=LONGEST_TEXT)
     records, meter = ShardedRecords(dataset, options=options, resize=where == "threads"), Meter()
-    schedule = Schedule(Order(records.counts, 0), ByCount(batch_size))
+    schedule = Schedule(Order(records.counts, 0), ByCount(min(batch_size, len(records))))
     return Pipeline(records, schedule, Kept(torch.device("cpu"), records.types, {}, meter), meter)
 
 
-def measure(pipeline: Pipeline, batch_size: int, threads: int, seconds: float) -> Cost:
+def measure(pipeline: Pipeline, threads: int, seconds: float) -> Cost:
     """Return what a record takes, of some seconds of batches."""
     batches = pipeline.run(START, threads, prefetch=4)
     for _ in range(WARM_UP):
         next(batches)
     begin, before, records = perf_counter(), resource.getrusage(resource.RUSAGE_SELF), 0
     while perf_counter() - begin < seconds:
-        next(batches)
-        records += batch_size
+        records += len(next(batches).sent.batch)
     elapsed, after = perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF)
     batches.close()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -125,7 +124,7 @@ def main(arguments: list[str]) -> int:
     with sleeping(given.decode, given.resize):
         for where, slept in (("device", given.decode), ("threads", given.decode + given.resize)):
             for threads in sorted({1, given.threads}):
-                cost = measure(pipeline_of(dataset, given.batch_size, where), given.batch_size, threads, given.seconds)
+                cost = measure(pipeline_of(dataset, given.batch_size, where), threads, given.seconds)
                 alone = 1000 * threads / slept if slept else float("inf")
                 print(
                     f"| {where} | {threads} | {1e6 / cost.wall:,.0f} | {alone:,.0f} | {cost.wall:.1f} | {cost.cpu:.1f} "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -17,19 +19,28 @@ class Cuts:
     table: int64 [batch, 8]; pixels before the picture, its height and width; top, left, height and width of the window, and 1
         where it is mirrored.
     largest: height and width that hold every window; known here, because the device would have to be asked.
+    reach: a number that no place in `pixels`, or beyond a window, exceeds; known here as well.
     """
 
     pixels: Tensor
     table: Tensor
     largest: tuple[int, int]
+    reach: int
     planar: bool = False
+
+    @classmethod
+    def of(cls, pixels: Tensor, table: NDArray[np.int64], *, planar: bool = False) -> Cuts:
+        """Return the cuts of a table."""
+        height, width = table[:, 5:7].max(axis=0).tolist()
+        reach = 3 * len(pixels) + (height + 1) * int(table[:, 2].max(initial=0)) + width
+        return cls(pixels, torch.from_numpy(table), (height, width), reach, planar)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Cuts:
         """Return the same with a function applied to every tensor."""
-        return Cuts(function(self.pixels), function(self.table), self.largest, self.planar)
+        return replace(self, pixels=function(self.pixels), table=function(self.table))
 
     def tensors(self) -> list[Tensor]:
         """Return every tensor."""
@@ -50,7 +61,7 @@ class Cuts:
         height, width = self.largest
         if not height or not width:
             return self.pixels.new_zeros((len(self), height, width, 3))
-        number = torch.int32 if len(self.pixels) < 1 << 31 else torch.int64
+        number = torch.int32 if self.reach < 1 << 31 else torch.int64
         before, tall, wide, top, left = self.table[:, :5].to(number).T
         rows, columns = (torch.arange(size, dtype=number, device=self.table.device) for size in (height, width))
         begins = (before * (3 if self.planar else 1) + top * wide + left)[:, None] + rows * wide[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmdata.errors import RecordError
+from mmdata.errors import ConfigError, RecordError
 from mmdata.loader.cuts import Cuts
 from mmdata.loader.scratch import BatchMemory, Scratch
 from mmdata.loader.views import DRAWS, Integers, Numbers, PictureView
@@ -34,6 +34,12 @@ class Frames(NamedTuple):
 
     sizes: Integers
     windows: Integers
+
+    def cut(self) -> Frames:
+        """Return the frames of what is shown alone."""
+        windows = self.windows.copy()
+        windows[:, :2] = 0
+        return Frames(windows[:, 2:4], windows)
 
     def table(self) -> Integers:
         """Return the table of `Cuts` for pictures that lie one after the other."""
@@ -107,7 +113,13 @@ class PictureField:
             return ResizedColumn(self._decoder, frames, memory.empty((len(keys), *self._view.size, 3), torch.uint8))
         if self._jpegs is not None:
             return DeviceColumn(self._decoder, self._jpegs, frames)
-        return CutColumn(self._decoder, frames, memory)
+        try:
+            return CutColumn(self._decoder, frames, memory)
+        except (MemoryError, RuntimeError) as error:  # of Python's memory, of page-locked memory
+            raise ConfigError(
+                f"field {self._name!r}: there is no memory for the decoded pictures of a batch; take a smaller batch, or "
+                f"resize='threads' in the loader's options ({error})"
+            ) from error
 
 
 class ResizedColumn:
@@ -142,13 +154,17 @@ class ResizedColumn:
 
 
 class CutColumn:
-    """Pictures that are only decoded, one after the other into the same memory; cut and resized they are on the device."""
+    """Pictures that are only decoded, one after the other into the same memory; cut and resized they are on the device.
+
+    A JPEG is decoded straight into its place. Of other formats, which are decoded elsewhere first, the window alone is kept.
+    """
 
     def __init__(self, decoder: _Decoder, frames: Frames, memory: BatchMemory) -> None:
         self._decoder = decoder
-        self._sizes, self.table = frames.sizes.tolist(), frames.table()
-        ends = 3 * np.cumsum(frames.sizes.prod(axis=1))
-        self._borders = [0, *ends.tolist()]
+        self._sizes, self._windows = frames.sizes.tolist(), frames.windows.tolist()
+        kept = frames if decoder.reduces else frames.cut()
+        self._kept, self.table = kept.sizes.tolist(), kept.table()
+        self._borders = [0, *(3 * np.cumsum(kept.sizes.prod(axis=1))).tolist()]
         self._pixels = memory.empty((self._borders[-1],), torch.uint8)
         self._memory = self._pixels.numpy().data
 
@@ -156,12 +172,18 @@ class CutColumn:
         """Decode a picture into its place; of an empty payload there is no picture."""
         if payload:
             height, width = self._sizes[row]
-            self._decoder(payload, height, width, self._memory[self._borders[row] : self._borders[row + 1]])
+            place = self._memory[self._borders[row] : self._borders[row + 1]]
+            if self._decoder.reduces:
+                self._decoder(payload, height, width, place)
+            else:
+                pixels = self._decoder(payload, height, width)
+                top, left, height, width, _ = self._windows[row]
+                np.frombuffer(place, np.uint8).reshape(height, width, 3)[...] = pixels[top : top + height, left : left + width]
         return Cut(self, row)
 
     def picture(self, row: int) -> torch.Tensor:
-        """Return a decoded picture, uint8 [height, width, 3]."""
-        return self._pixels[self._borders[row] : self._borders[row + 1]].view(*self._sizes[row], 3)
+        """Return what is kept of a picture, uint8 [height, width, 3]."""
+        return self._pixels[self._borders[row] : self._borders[row + 1]].view(*self._kept[row], 3)
 
     @staticmethod
     def joined(cuts: Sequence[Cut]) -> Cuts:
@@ -175,7 +197,7 @@ class CutColumn:
             table[rows, 0] += before
             before += len(column._pixels) // 3
         pixels = columns[0]._pixels if len(columns) == 1 else torch.cat([column._pixels for column in columns])
-        return Cuts(pixels, torch.from_numpy(table), _largest(table))
+        return Cuts.of(pixels, table)
 
 
 class DeviceColumn:
@@ -220,7 +242,7 @@ class DeviceColumn:
         pictures = [picture for picture in found if picture is not None]
         columns[0]._jpegs.hand_over(pictures)
         pixels = torch.cat([picture.flatten() for picture in pictures]) if pictures else torch.empty(0, dtype=torch.uint8)
-        return Cuts(pixels, torch.from_numpy(table), _largest(table), planar=True)
+        return Cuts.of(pixels, table, planar=True)
 
 
 PictureColumn = ResizedColumn | CutColumn | DeviceColumn
@@ -235,17 +257,12 @@ class Cut(NamedTuple):
 
     @property
     def pixels(self) -> torch.Tensor:
-        """All of the decoded picture, uint8 [height, width, 3]."""
+        """What is kept of the decoded picture, uint8 [height, width, 3]."""
         return self.column.picture(self.row)
 
 
-def _largest(table: Integers) -> tuple[int, int]:
-    height, width = table[:, 5:7].max(axis=0).tolist()
-    return height, width
-
-
 class _Decoder:
-    """Decodes pictures of a format whose sizes are known: into memory that is given, or that is this thread's until the next."""
+    """Decodes pictures of a format whose sizes are known; JPEGs into memory that is given, or is this thread's until the next."""
 
     def __init__(self, format_: str) -> None:
         self._format = format_
@@ -265,8 +282,6 @@ class _Decoder:
             pixels = decode_picture(picture_to_decode(payload, self._format))
         if pixels.shape != (height, width, 3):
             raise RecordError("picture has another size", f"{list(pixels.shape[:2])}, but by the index {[height, width]}")
-        if into is not None and not self.reduces:
-            into[:] = pixels.reshape(-1).data
         return pixels
 
 

@@ -15,8 +15,9 @@ import torch
 
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError, RecordError
-from mmdata.formats import Format
+from mmdata.formats import Format, Png
 from mmdata.loader import Batch, ByCount, Loader, LoaderOptions, Order, PictureView, Schedule, ShardedRecords
+from mmdata.loader.cuts import Cuts
 from mmdata.loader.device import Transfer
 from mmdata.loader.pictures import Cut, DeviceColumn, PictureField
 from mmdata.loader.pipeline import Pipeline
@@ -177,6 +178,34 @@ def test_cuts_of_several_columns_are_joined() -> None:
         assert together.sizes[row].tolist() == [height, width]
         assert bool(together.flipped[row]) == bool(flipped)
     assert not substitute.column.joined([cuts[1]]).padded().numel()  # type: ignore[list-item]
+
+
+def test_a_very_wide_picture_beside_a_tall_one_is_cut_at_its_place() -> None:
+    """Where a tall window reaches, counted in rows of the widest picture, is more than 32 bits hold."""
+    wide, tall = 2_000_000, 2_000
+    pixels = torch.arange(3 * (wide + 2 * tall), dtype=torch.uint8)
+    table = np.array([[0, 1, wide, 0, 7, 1, 1, 0], [wide, tall, 2, 0, 0, tall, 2, 0]])
+    padded = Cuts.of(pixels, table).padded()
+    assert torch.equal(padded[0, 0, 0], pixels[21:24])
+    assert torch.equal(padded[1], pixels[3 * wide :].view(tall, 2, 3))
+
+
+def test_pictures_that_no_memory_holds_are_said() -> None:
+    """Sizes come from the index, before anything is read: where there is no memory for a batch, the error says what to do."""
+    field = PictureField("image", PictureView((9000, 9000)), "jpg", resize=False)
+    with pytest.raises(ConfigError, match="field 'image': there is no memory for the decoded pictures of a batch"):
+        field.column(["a"] * 4000, np.full((4000, 2), 9000), 0, 0, BatchMemory())
+
+
+def test_of_a_png_the_window_alone_is_kept() -> None:
+    """What is decoded elsewhere first is cut before it is copied, so that a batch holds no more than is shown."""
+    pixels = rng_for(0, "pixels").integers(0, 256, (50, 90, 3)).astype(np.uint8)
+    field = PictureField("image", PictureView((10, 10)), "png", resize=False)
+    column = field.column(["a"], np.array([[50, 90]]), 0, 0, BatchMemory())
+    cut = column.decode(0, memoryview(Png().encode(Image(pixels))))
+    assert isinstance(cut, Cut)
+    assert np.array_equal(cut.pixels.numpy(), pixels[:, 20:70])
+    assert np.array_equal(cut.column.joined([cut]).padded()[0].numpy(), pixels[:, 20:70])
 
 
 def test_records_come_together_as_they_come_alone(shared: Path) -> None:
