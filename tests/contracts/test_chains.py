@@ -18,9 +18,10 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mmdata.codec import Codec
-from mmdata.lineage import Affine, Edits, TimeMap, composed, steps_in
+from mmdata.lineage import Affine, Edits, Step, TimeMap, composed, steps_in
 from mmdata.record import Record
 from mmdata.schema import Schema
 from mmdata.stages import STAGES
@@ -138,11 +139,18 @@ def check_colours(value: Image, raw: Image, back: Affine) -> None:
     plain = np.abs(value.pixels[..., 2].astype(int) - BLUE) <= 1
     rows, columns = np.nonzero(scipy.ndimage.minimum_filter(plain, 5))
     sides = PIL.Image.open(BytesIO(raw.encoded)).size
-    pixel = np.abs(np.diff(back.backward(np.array([[0.0, 0.0], [1.0, 1.0]])), axis=0))[0]
+    pixel = np.max([raw_pixel(value.lineage[:steps]) for steps in range(len(value.lineage) + 1)], axis=0)
     places = back.backward(np.stack([columns, rows], axis=1) + 0.5)
     said = value.pixels[rows, columns, :2] / 255 * sides
-    # A pixel of the picture as it is, in raw pixels; and the rounding of colours.
-    assert np.all(np.abs(said - places) <= np.maximum(pixel, 1.0) + np.array(sides) / 255)
+    # A pixel of the picture as it was when it had the fewest of them, in raw pixels; and the rounding of colours.
+    assert np.all(np.abs(said - places) <= pixel + np.array(sides) / 255)
+
+
+def raw_pixel(steps: Sequence[Step]) -> NDArray[np.float64]:
+    """Return width and height, in raw pixels, of a pixel after some steps."""
+    back = composed(steps) or Affine()
+    assert isinstance(back, Affine)
+    return np.abs(back.backward(np.ones((1, 2))) - back.backward(np.zeros((1, 2))))[0]
 
 
 def check_recording(value: Audio, raw: Record) -> None:
