@@ -93,15 +93,16 @@ class Normalize(FitStage):
         return schema.with_field(self.field, FieldType("array", dtype="float32", shape=(3, height, width)))
 
     def __call__(self, record: Record, rng: np.random.Generator) -> Record:  # noqa: ARG002 - the interface of every stage
-        """Return the record, its picture unchanged or as an array."""
-        if self.output == "statistics":
+        """Return the record, its picture unchanged or as an array; a record that lacks it passes unchanged."""
+        if self.output == "statistics" or self.field not in record.fields:
             return record
         pixels = cast("Image", record[self.field]).pixels
         return record.with_fields(**{self.field: Array(_normalized(pixels, self._in_use()))})
 
     def observe(self, records: Iterable[Record]) -> pa.Table:
-        """Return one row a record: `pixels`, and by channel `sum_…` and `squares_…`, all int64 and exact."""
-        rows = [_sums(cast("Image", record[self.field]).pixels) for record in records]
+        """Return one row a picture: `pixels`, and by channel `sum_…` and `squares_…`, all int64 and exact."""
+        pictures = (record.fields.get(self.field) for record in records)
+        rows = [_sums(cast("Image", picture).pixels) for picture in pictures if picture is not None]
         names = ["pixels", *(f"sum_{name}" for name in _CHANNELS), *(f"squares_{name}" for name in _CHANNELS)]
         columns = list(zip(*rows, strict=True)) or [()] * len(names)
         return pa.table({name: pa.array(column, pa.int64()) for name, column in zip(names, columns, strict=True)})

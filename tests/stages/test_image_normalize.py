@@ -92,6 +92,16 @@ def test_a_corpus_without_pictures_is_refused() -> None:
         learned(Normalize(), [[]])
 
 
+def test_records_without_a_picture_teach_nothing_and_pass() -> None:
+    """A part of a text that has lost its picture to the first part is one, for instance."""
+    bare = record(noise(0)).without("image")
+    with_it = [record(noise(1)), record(noise(2))]
+    assert learned(Normalize(), [[with_it[0], bare, with_it[1]], [bare]]) == learned(Normalize(), [with_it])
+    for output in ("statistics", "array"):
+        stage = Normalize(output=output, mean=(0.5, 0.5, 0.5), deviation=(0.2, 0.2, 0.2))
+        assert stage(bare, rng_for(0)) is bare
+
+
 def test_output_statistics_leaves_the_record_as_it_is() -> None:
     """By default the pixels stay; the statistics are for the loader and for the description of the dataset."""
     stage = Normalize()
