@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from mmdata.dataset import Dataset
-from mmdata.loader import ByCount, LoaderOptions, Order, PictureView, Schedule, ShardedRecords, pictures
+from mmdata.loader import ByCount, LoaderOptions, Order, PictureView, Schedule, ShardedRecords, picture_columns, pictures
 from mmdata.loader.batch import Batch
 from mmdata.loader.device import Sent, Transfer
 from mmdata.loader.pictures import Pixels
@@ -71,7 +71,7 @@ def sleeping(decode: float, resize: float) -> Iterator[None]:
 
     with (
         patch.object(pictures, "decode_jpeg", decoded),
-        patch.object(pictures, "resize_into", lambda *_, **__: sleep(resize / 1000)),
+        patch.object(picture_columns, "resize_into", lambda *_, **__: sleep(resize / 1000)),
     ):
         yield
 

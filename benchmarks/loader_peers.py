@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from mmdata.dataset import Dataset
 from mmdata.loader import Loader, LoaderOptions, Order, PictureView, ShardedRecords
-from mmdata.loader.pictures import frames_of, resize_into
+from mmdata.loader.picture_columns import frames_of
+from mmdata.loader.pictures import resize_into
 from mmdata.loader.views import DRAWS
 
 Pixels = NDArray[np.uint8]

@@ -15,7 +15,7 @@ from mmdata.loader.batch import Batch, Column
 from mmdata.loader.cuts import Cuts
 from mmdata.loader.decoding import Columns, channels_of
 from mmdata.loader.example import Example
-from mmdata.loader.pictures import Cut, ResizedColumn
+from mmdata.loader.picture_columns import Cut, ResizedColumn
 from mmdata.loader.scratch import BatchMemory
 from mmdata.schema import FieldType
 

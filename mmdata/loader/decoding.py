@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mmdata.dsp.video_file import require_extra
 from mmdata.errors import RecordError
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.pictures import Cut, DeviceColumn, DeviceJpegs, PictureColumn, PictureField, whole_picture
+from mmdata.loader.picture_columns import Cut, DeviceColumn, DeviceJpegs, PictureColumn, PictureField
+from mmdata.loader.pictures import whole_picture
 from mmdata.loader.scratch import BatchMemory, Scratch
 from mmdata.loader.shard_files import Entries, Payloads
 from mmdata.loader.views import PictureView, check_views
@@ -97,7 +98,7 @@ class RecordDecoder:
 def bytes_in(value: Decoded) -> int:
     """Return how much memory a decoded value takes, about."""
     if isinstance(value, Cut):
-        return value.pixels.nbytes
+        return value.nbytes
     return len(value) if isinstance(value, str) else value.nbytes
 
 

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import torch
 
-from mmdata.errors import ConfigError
 from mmdata.loader.batch import Batch
 from mmdata.loader.batching import BatchSize
 from mmdata.loader.collection import Collection, Readable
@@ -69,7 +68,7 @@ class Loader:
         self.device = device_named(device)
         # On a GPU, pictures can be resized in whole batches; here, one by one, in the threads that decode them.
         in_threads = self.device.type == "cpu" or options.resize == "threads"
-        jpegs = _jpegs_on(self.device) if options.decode == "device" else None
+        jpegs = GpuJpegs(self.device) if options.decode == "device" else None
         self._records = ShardedRecords(collection, split, options, resize=in_threads, jpegs=jpegs)
         plan = plan_of(collection, split, batch_size, seed, options)
         self.schedule = Schedule(plan.order, plan.cut, Ranks.of(rank, world_size, environment))
@@ -161,9 +160,3 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _jpegs_on(device: torch.device) -> GpuJpegs:
-    if device.type != "cuda":
-        raise ConfigError(f"decode='device' is for a GPU, but the loader's device is {device}")
-    return GpuJpegs(device)

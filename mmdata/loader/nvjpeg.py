@@ -18,13 +18,15 @@ _LIBRARIES = ("torchcodec.decoders", "torchvision.io")
 
 
 class GpuJpegs:
-    """Decodes JPEG files on a GPU; threads share it. Raises ConfigError where no library there can do it.
+    """Decodes JPEG files on a GPU; threads share it. Raises ConfigError for another device, or where no library there can do it.
 
     It works on a stream of its own, on which nothing else waits: the library writes into new memory at once, so none of it may
     still be read by what was asked for earlier.
     """
 
     def __init__(self, device: torch.device) -> None:
+        if device.type != "cuda":
+            raise ConfigError(f"decode='device' is for a GPU, but the loader's device is {device}")
         self._device = device
         self._decode = _decoder_on(device)
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

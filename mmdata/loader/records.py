@@ -16,7 +16,7 @@ from mmdata.loader.decoding import Columns, RecordDecoder
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.options import LoaderOptions
-from mmdata.loader.pictures import DeviceJpegs
+from mmdata.loader.picture_columns import DeviceJpegs
 from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.shard_files import Entries, Payloads, Raw, ShardFiles
 from mmdata.schema import FieldType

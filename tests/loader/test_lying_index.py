@@ -19,7 +19,7 @@ from mmdata.record import Record
 from mmdata.shards.index import write_index
 from mmdata.values import Image
 from tests.loader.conftest import MakeDataset
-from tests.loader.test_pictures import levels, uncut
+from tests.loader.uncut import levels, uncut
 
 VIEWED = LoaderOptions(threads=2, views={"image": PictureView((9, 9))})
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tarfile
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from mmdata.loader.views import DRAWS
 from mmdata.record import Record
 from mmdata.rng import fractions_by_key, rng_for
 from mmdata.values import Audio, Image
+from tests.faults.accounts import payloads
 from tests.loader.conftest import RATE, SCHEMA, MakeDataset
 
 SEED = 5
@@ -33,19 +32,6 @@ def with_gaps(record: Record) -> Record:
         record = record.with_fields(audio=Audio((rng.standard_normal((1, 700_000)) * 0.2).astype(np.float32), RATE))
     absent = [name for name in SCHEMA.fields if rng.random() < 0.2]
     return record.without(*absent)
-
-
-def members_of(out: Path) -> dict[str, dict[str, bytes]]:
-    """Return every payload of the train split, by key and extension."""
-    found: dict[str, dict[str, bytes]] = {}
-    for path in sorted(out.glob("train-*.tar")):
-        with tarfile.open(path) as tar:
-            for member in tar:
-                key, _, extension = member.name.partition(".")
-                content = tar.extractfile(member)
-                assert content is not None
-                found.setdefault(key, {})[extension] = content.read()
-    return found
 
 
 def pixels_of(payload: bytes) -> NDArray[np.uint8]:
@@ -95,7 +81,7 @@ def test_batches_hold_what_other_libraries_find(
 ) -> None:
     """Payload by payload, in every format, with gaps of any size and absent fields; pictures of views to one level."""
     out = make_dataset((1, 9, 4), image=image_format, audio=audio_format, change=with_gaps)
-    members = members_of(out)
+    members = payloads(out)
     views = {} if view is None else {"image": view}
     seen: set[tuple[int, str]] = set()
     with Loader(out, batch_size=7, seed=SEED, options=LoaderOptions(threads=3, window=2, views=views)) as loader:

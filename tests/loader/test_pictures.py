@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +14,16 @@ import torch
 from mmdata.dataset import Dataset
 from mmdata.errors import ConfigError, RecordError
 from mmdata.formats import Format, Png
-from mmdata.loader import Batch, ByCount, Loader, LoaderOptions, Order, PictureView, Schedule, ShardedRecords
+from mmdata.loader import Loader, LoaderOptions, PictureView, ShardedRecords
 from mmdata.loader.cuts import Cuts
-from mmdata.loader.device import Transfer
-from mmdata.loader.pictures import Cut, DeviceColumn, PictureField
-from mmdata.loader.pipeline import Pipeline
-from mmdata.loader.schedule import START
+from mmdata.loader.picture_columns import Cut, DeviceColumn, PictureField
 from mmdata.loader.scratch import BatchMemory
-from mmdata.loader.stats import Meter
 from mmdata.loader.testing import assert_equal_batches
 from mmdata.record import Record
 from mmdata.rng import rng_for
 from mmdata.values import Image
 from tests.loader.conftest import MakeDataset
+from tests.loader.uncut import HostJpegs, levels, uncut
 
 RANDOM = PictureView((10, 14), crop="random", flip=0.5)
 
@@ -37,45 +32,6 @@ def jpeg(height: int, width: int, seed: int = 0) -> memoryview:
     """Return a JPEG of noise."""
     pixels = rng_for(seed, "pixels").integers(0, 256, (height, width, 3)).astype(np.uint8)
     return memoryview(simplejpeg.encode_jpeg(pixels, quality=90))
-
-
-class HostJpegs:
-    """Decodes as a GPU does, many files at a time and colour by colour, on the processor."""
-
-    def __init__(self) -> None:
-        self.decoded = self.uploads = 0
-
-    def __call__(self, files: Sequence[memoryview]) -> list[torch.Tensor]:
-        """Return the pictures."""
-        try:
-            found = [simplejpeg.decode_jpeg(file, "RGB", fastdct=False, fastupsample=False) for file in files]
-        except ValueError as error:
-            raise RecordError("picture cannot be decoded", str(error)) from error
-        self.decoded += len(found)
-        return [torch.from_numpy(pixels).permute(2, 0, 1).contiguous() for pixels in found]
-
-    def uploaded(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
-        """Return a picture that was decoded alone."""
-        self.uploads += 1
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-    def hand_over(self, pictures: Iterable[torch.Tensor]) -> None:
-        """Nothing else runs here."""
-
-
-def uncut(out: Path, batch_size: int, options: LoaderOptions, jpegs: HostJpegs | None = None) -> Iterator[Batch]:
-    """Yield the batches of a loader whose pictures are cut and resized in whole batches, as a GPU does it."""
-    records, meter = ShardedRecords(out, options=options, resize=False, jpegs=jpegs), Meter()
-    schedule = Schedule(Order(records.counts, 0, window=options.window), ByCount(batch_size))
-    transfer = Transfer(torch.device("cpu"), records.types, options.views, meter)
-    return (prepared.sent.batch for prepared in Pipeline(records, schedule, transfer, meter).run(START, 3, 2))
-
-
-def levels(batch: Batch) -> torch.Tensor:
-    """Return the pictures of a batch."""
-    found = batch.fields["image"]
-    assert isinstance(found, torch.Tensor)
-    return found.int()
 
 
 @pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged"])

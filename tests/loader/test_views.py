@@ -27,7 +27,7 @@ from mmdata.loader.decoding import Decoded
 from mmdata.loader.example import Example
 from mmdata.loader.finishing import Finish
 from mmdata.loader.log_mel import LogMel
-from mmdata.loader.pictures import Cut, PictureField, frames_of
+from mmdata.loader.picture_columns import Cut, PictureField, frames_of
 from mmdata.loader.resizing import resized
 from mmdata.loader.scratch import BatchMemory
 from mmdata.loader.testing import assert_equal_after_restore, assert_equal_batches, stream
