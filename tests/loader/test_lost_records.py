@@ -129,7 +129,7 @@ def test_a_shard_that_is_lost_in_the_middle_of_an_epoch_costs_its_records(
     assert sum(record.levelno == logging.WARNING for record in caplog.records) == 1
 
 
-def test_a_dataset_beyond_use_stops_therun(make_dataset: MakeDataset) -> None:
+def test_a_dataset_beyond_use_stops_the_run(make_dataset: MakeDataset) -> None:
     """Where no substitute can be read either, the loader says so and what to do; asked again, it says so again."""
     out = make_dataset([4, 4])
     for shard in out.glob("train-*.tar"):
