@@ -88,7 +88,9 @@ class BuildFolder:
             raise DatasetError(f"{self.out}: is a file; name a folder for the dataset")
         if self.work.is_dir() or not self.out.is_dir() or self.description() is not None:
             return
-        found = sorted(path.name for path in self.out.iterdir())
+        # Who removes a folder while it is being made may leave folders of ours with nothing in them.
+        ours = [folder for folder in (self.index, self.artifacts) if folder.is_dir() and not any(folder.iterdir())]
+        found = sorted(path.name for path in self.out.iterdir() if path not in ours)
         if found and not self._recipes():
             raise DatasetError(f"{self.out}: holds {found[0]!r}, which no build wrote; name a new or an empty folder")
         self.refuse_other_recipe(recipe)

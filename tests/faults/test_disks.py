@@ -134,6 +134,19 @@ def test_a_folder_that_vanishes_ends_the_build(tmp_path: Path, moment: Callable[
     assert rejects(out) == []
 
 
+@pytest.mark.parametrize("left", ["index", "artifacts"])
+def test_an_empty_folder_that_a_removal_left_is_no_obstacle(tmp_path: Path, left: str) -> None:
+    """Whoever removed the folder while it was being made may have missed one; with a file in it, it is somebody's."""
+    out = tmp_path / "out"
+    (out / left).mkdir(parents=True)
+    (out / left / "notes").touch()
+    status, said = build(tmp_path / "corpus", out)
+    assert (status, f"holds '{left}', which no build wrote" in said) == (2, True)
+    (out / left / "notes").unlink()
+    status, said = build(tmp_path / "corpus", out)
+    assert status == 0, said
+
+
 def test_the_second_build_into_a_folder_is_refused(tmp_path: Path) -> None:
     """It says which process on which machine holds the folder; the first is not disturbed."""
     out = tmp_path / "out"
